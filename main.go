@@ -1,0 +1,4 @@
+// Command pinfold keeps a collection on IPFS together with friends.
+package main
+
+func main() {}

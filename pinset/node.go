@@ -1,0 +1,134 @@
+package pinset
+
+import (
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// NodePin is a root pin that an IPFS node reports: never an indirect one.
+type NodePin struct {
+	CID  cid.Cid
+	Mode Mode
+	Name string // the IPFS node's own name for the pin; carries pinfold's mark
+}
+
+// RepoStat is the disk of an IPFS node, in bytes.
+type RepoStat struct {
+	Used uint64 // by its blocks
+	Max  uint64 // its own configured limit, 0: none
+	Free uint64 // on the file system it lies on, 0: not known (another machine)
+}
+
+// NodeID is who an IPFS node is.
+type NodeID struct {
+	Peer      peer.ID
+	Addresses []string // multiaddresses, with or without /p2p/
+	Agent     string   // "kubo/0.42.0/…"
+}
+
+// AddOptions of bringing files in. They default to Kubo's, and the same options
+// give the same CID as `ipfs add`.
+type AddOptions struct {
+	CIDVersion int    // 0 or 1
+	RawLeaves  *bool  // nil: Kubo's default (true for version 1)
+	Chunker    string // "" is size-262144
+	Wrap       bool   // in a directory
+	Hidden     bool
+	Progress   bool   // report bytes read of each file
+	Name       string // of the pin
+	OnlyHash   bool
+}
+
+// Added is one file or directory brought in, or progress on it (CID undefined,
+// Bytes read so far).
+type Added struct {
+	Path  string
+	CID   cid.Cid
+	Size  uint64 // cumulative size of its DAG as UnixFS counts it
+	Bytes uint64
+}
+
+// Peer is what is known of one member.
+type Peer struct {
+	ID         peer.ID
+	Name       string
+	Self       bool
+	Connected  bool
+	Addresses  []string
+	IPFS       NodeID
+	IPFSError  string
+	Version    string
+	State      string // active, draining
+	Role       string // admin, writer, keeper, observer
+	Tags       []string
+	Domains    []string // coarse to fine
+	Lent       uint64   // bytes
+	Used       uint64   // bytes, as it says
+	Phi        uint32   // 0..65536
+	LastHeard  time.Time
+	Pins       uint64 // live pins it knows
+	Agrees     bool   // its digest of the pinset is ours
+	Queued     uint64 // items waiting at it
+	Error      string
+	JoinedSync string // progress of a first sync under way, or ""
+}
+
+// PinOptions of a pin at an IPFS node.
+type PinOptions struct {
+	Mode     Mode
+	Name     string         // the IPFS node's name for the pin
+	Progress func(Progress) // called as blocks arrive; may be nil
+}
+
+// Link is an entry of a directory, as `ls` shows it.
+type Link struct {
+	Name string
+	CID  cid.Cid
+	Size uint64 // of the file's content; of a directory's DAG
+	Dir  bool
+}
+
+// Invite is what `pinfold invite` gives out. It is a secret.
+type Invite struct {
+	Text      string
+	Addresses []TestedAddress
+}
+
+// TestedAddress is an address of an invite and what a connection to it found.
+type TestedAddress struct {
+	Address string
+	Public  bool   // not private, loopback or link-local
+	Error   string // "" when it answered
+}
+
+// Severity of a health entry.
+type Severity string
+
+const (
+	SeverityInfo    Severity = "info"
+	SeverityWarning Severity = "warning" // degraded, heals itself or can wait
+	SeverityError   Severity = "error"   // someone must act
+)
+
+// HealthEntry is a fault that is present now: visible until it is over.
+type HealthEntry struct {
+	Code     string // stable, "ipfs-away"
+	Severity Severity
+	Title    string // one line
+	Detail   string
+	Do       string // what to do, best a command
+	Since    time.Time
+}
+
+// Agreement is how far the members whose word was heard agree on the pinset.
+type Agreement struct {
+	Members int       // in the membership set
+	Heard   int       // of them lately, this peer included
+	Agree   int       // of them with this peer's digest
+	Behind  []peer.ID // heard, with another digest
+	Silent  []peer.ID // not heard lately
+	Count   uint64    // live pins here
+	Digest  string    // of the live pinset here, hex
+}
