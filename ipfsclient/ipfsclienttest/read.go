@@ -1,0 +1,153 @@
+package ipfsclienttest
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"strings"
+
+	"github.com/ipfs/boxo/files"
+	"github.com/ipfs/boxo/ipld/merkledag"
+	"github.com/ipfs/boxo/ipld/unixfs"
+	unixfile "github.com/ipfs/boxo/ipld/unixfs/file"
+	uio "github.com/ipfs/boxo/ipld/unixfs/io"
+	"github.com/ipfs/go-cid"
+	ipld "github.com/ipfs/go-ipld-format"
+
+	"github.com/pinfold/pinfold/pinset"
+)
+
+// Open implements ipfsclient.Reader.
+func (f *Fake) Open(ctx context.Context, at string) (node files.Node, err error) {
+	err = f.do(ctx, Call{Op: OpOpen, Path: at}, func() error {
+		n, err := f.resolve(ctx, at)
+		if err != nil {
+			return err
+		}
+		node, err = unixfile.NewUnixfsFile(ctx, f.dag().online, n)
+		return err
+	})
+	return node, err
+}
+
+// resolve walks from a CID along the names of a path.
+func (f *Fake) resolve(ctx context.Context, at string) (ipld.Node, error) {
+	names := strings.FieldsFunc(strings.TrimPrefix(at, "/ipfs/"), func(r rune) bool { return r == '/' })
+	if len(names) == 0 {
+		return nil, pinset.Invalid("path %q (fake): no CID", at)
+	}
+	c, err := cid.Decode(names[0])
+	if err != nil {
+		return nil, pinset.Invalid("path %q (fake): %v", at, err)
+	}
+	n, err := f.dag().online.Get(ctx, c)
+	for _, name := range names[1:] {
+		if err != nil {
+			break
+		}
+		var d uio.Directory
+		if d, err = uio.NewDirectoryFromNode(f.dag().online, n); err == nil {
+			n, err = d.Find(ctx, name)
+		}
+		if err != nil && context.Cause(ctx) == nil {
+			return nil, pinset.NotFound("path %q (fake): no %q: %w", at, name, err)
+		}
+	}
+	if e := context.Cause(ctx); e != nil {
+		return nil, ended(Call{Op: "resolve"}, e)
+	}
+	return n, err
+}
+
+// List implements ipfsclient.Reader.
+func (f *Fake) List(ctx context.Context, at string) iter.Seq2[pinset.Link, error] {
+	return func(yield func(pinset.Link, error) bool) {
+		err := f.do(ctx, Call{Op: OpList, Path: at}, func() error {
+			n, err := f.resolve(ctx, at)
+			if err != nil {
+				return err
+			}
+			d, err := uio.NewDirectoryFromNode(f.dag().online, n)
+			if errors.Is(err, uio.ErrNotADir) {
+				return nil
+			} else if err != nil {
+				return err
+			}
+			return d.ForEachLink(ctx, func(l *ipld.Link) error {
+				entry, err := f.entry(ctx, l)
+				if err == nil && !yield(entry, nil) {
+					err = errLeft
+				}
+				return err
+			})
+		})
+		if err != nil && !errors.Is(err, errLeft) {
+			yield(pinset.Link{}, err)
+		}
+	}
+}
+
+func (f *Fake) entry(ctx context.Context, l *ipld.Link) (pinset.Link, error) {
+	out := pinset.Link{Name: l.Name, CID: l.Cid, Size: l.Size}
+	n, err := f.dag().online.Get(ctx, l.Cid)
+	if err != nil {
+		return out, err
+	}
+	p, ok := n.(*merkledag.ProtoNode)
+	if !ok {
+		out.Size = uint64(len(n.RawData()))
+		return out, nil
+	}
+	u, err := unixfs.FSNodeFromBytes(p.Data())
+	if err != nil {
+		return out, err
+	}
+	out.Dir = u.IsDir()
+	if !out.Dir {
+		out.Size = u.FileSize()
+	}
+	return out, nil
+}
+
+// DAGSize implements ipfsclient.Reader.
+func (f *Fake) DAGSize(ctx context.Context, c cid.Cid, mode pinset.Mode) (size pinset.Progress, err error) {
+	err = f.do(ctx, Call{Op: OpDAGSize, CID: c, Mode: mode}, func() (err error) {
+		size, err = f.dagSize(ctx, c, mode)
+		return err
+	})
+	return size, err
+}
+
+func (f *Fake) dagSize(ctx context.Context, c cid.Cid, mode pinset.Mode) (pinset.Progress, error) {
+	f.mu.Lock()
+	p, ok := f.pins[c]
+	f.mu.Unlock()
+	if ok && p.imagined && !p.lost {
+		return pinset.Progress{Blocks: uint64(p.count), Bytes: p.bytes}, nil
+	}
+	here := f.dag().here
+	var size pinset.Progress
+	count := func(n ipld.Node) {
+		size.Blocks++
+		size.Bytes += uint64(len(n.RawData()))
+	}
+	links := func(ctx context.Context, c cid.Cid) ([]*ipld.Link, error) {
+		n, err := here.Get(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		count(n)
+		if mode == pinset.Direct {
+			return nil, nil
+		}
+		return n.Links(), nil
+	}
+	err := merkledag.Walk(ctx, links, c, cid.NewSet().Visit)
+	switch {
+	case ipld.IsNotFound(err):
+		return size, pinset.NotFound("size of %s (fake): %w", c, err)
+	case err != nil && context.Cause(ctx) != nil:
+		return size, ended(Call{Op: OpDAGSize}, context.Cause(ctx))
+	}
+	return size, err
+}
