@@ -114,12 +114,12 @@ const (
 
 // HealthEntry is a fault that is present now: visible until it is over.
 type HealthEntry struct {
-	Code     string // stable, "ipfs-away"
-	Severity Severity
-	Title    string // one line
-	Detail   string
-	Do       string // what to do, best a command
-	Since    time.Time
+	Code     string    `json:"code"` // stable, "ipfs-away"
+	Severity Severity  `json:"severity"`
+	Title    string    `json:"title"` // one line
+	Detail   string    `json:"detail,omitempty"`
+	Do       string    `json:"do,omitempty"` // what to do, best a command
+	Since    time.Time `json:"since,omitzero"`
 }
 
 // Agreement is how far the members whose word was heard agree on the pinset.
