@@ -138,6 +138,11 @@ type secretRecord struct {
 	Admission  []byte `cbor:"admission"` // hash of its admission key
 }
 
+// EncodeSecret returns the value of SecretKey that announces a generation.
+func EncodeSecret(generation uint64, s Secret) ([]byte, error) {
+	return canon.Marshal(secretRecord{Generation: generation, Admission: s.admissionHash()})
+}
+
 func decodeSecret(value []byte) (secretRecord, error) {
 	var w secretRecord
 	if _, err := canon.UnmarshalKeeping(value, &w); err != nil {
