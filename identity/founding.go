@@ -64,6 +64,9 @@ type foundingFile struct {
 // Found begins a cluster: its policy at the start, in force until an admin
 // writes another; now is cut to seconds.
 func Found(k Key, name string, s Secret, p Policy, now time.Time) (*Founding, error) {
+	if err := checkName("cluster", name); err != nil {
+		return nil, fmt.Errorf("found cluster: %w", err)
+	}
 	wire, err := p.wire()
 	if err != nil {
 		return nil, fmt.Errorf("found cluster: %w", err)

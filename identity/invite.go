@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -142,11 +143,11 @@ func bareWord(text string) string {
 func unframeInvite(digits string) ([]byte, error) {
 	code := inviteCode()
 	const headDigits = inviteHead * 8 / 5
-	if i := strings.IndexFunc(digits, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '2' || r > '7') }); i >= 0 {
-		return nil, fmt.Errorf("%w: %q cannot occur in it (character %d after pinfold1)", ErrTypo, []rune(digits[i:])[0], i+1)
-	}
 	if len(digits) < headDigits {
 		return nil, fmt.Errorf("%w: only %d characters", ErrCutOff, len(digits))
+	}
+	if err := checkDigits(digits[:headDigits]); err != nil {
+		return nil, err
 	}
 	head, err := code.DecodeString(digits[:headDigits])
 	if err != nil {
@@ -157,6 +158,9 @@ func unframeInvite(digits string) ([]byte, error) {
 	}
 	size := int(binary.BigEndian.Uint16(head))
 	want := code.EncodedLen(inviteHead + size + inviteTail)
+	if err := checkDigits(digits[:min(want, len(digits))]); err != nil {
+		return nil, err
+	}
 	if len(digits) < want {
 		return nil, fmt.Errorf("%w: it has %d of %d characters", ErrCutOff, len(digits), want)
 	}
@@ -172,6 +176,15 @@ func unframeInvite(digits string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: ask for it again, or copy it again", ErrTypo)
 	}
 	return body, nil
+}
+
+func checkDigits(digits string) error {
+	i := strings.IndexFunc(digits, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '2' || r > '7') })
+	if i < 0 {
+		return nil
+	}
+	wrong, _ := utf8.DecodeRuneInString(digits[i:])
+	return fmt.Errorf("%w: %q cannot occur in it (character %d after pinfold1)", ErrTypo, wrong, i+1)
 }
 
 func openInvite(body []byte) (Invite, error) {
