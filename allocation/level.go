@@ -1,0 +1,141 @@
+package allocation
+
+import (
+	"cmp"
+	"encoding/binary"
+	"math/bits"
+	"slices"
+	"strings"
+)
+
+// group is the members that share a draw: those of one domain at the level at
+// which copies must be apart, or a single member.
+type group struct {
+	id        string
+	members   []int32 // positions in the view, rising
+	cap       uint64  // MiB lent
+	effective uint64
+}
+
+// groupsAt gathers members by the domain they stand in at a level (0 is the
+// coarsest). A member that names none there is a group of its own; level -1 makes
+// all of them so.
+func (v *View) groupsAt(members []int32, level int) []group {
+	var out []group
+	at := make(map[string]int, len(members))
+	for _, i := range members {
+		id := v.groupID(i, level)
+		g, ok := at[id]
+		if !ok {
+			g = len(out)
+			at[id] = g
+			out = append(out, group{id: id})
+		}
+		out[g].members = append(out[g].members, i)
+		out[g].cap += min(v.members[i].Cap, maxCap)
+		out[g].effective += v.effective[i]
+	}
+	return out
+}
+
+// groupID names the whole path, so that two households of one name in two regions
+// stay two. Its first byte keeps members' ids apart from domains.
+func (v *View) groupID(i int32, level int) string {
+	m := &v.members[i]
+	if level < 0 || level >= len(m.Domains) || m.Domains[level] == "" {
+		return "m" + string(m.ID)
+	}
+	var b strings.Builder
+	b.WriteByte('d')
+	for _, d := range m.Domains[:level+1] {
+		b.Write(binary.AppendUvarint(nil, uint64(len(d))))
+		b.WriteString(d)
+	}
+	return b.String()
+}
+
+// strictGroups returns the groups in which no two of r copies may lie: the
+// coarsest domains of which there are r and which leave at least half of the
+// capacity usable that single members would.
+func (v *View) strictGroups(members []int32, r int) []group {
+	single := v.groupsAt(members, -1)
+	depth := 0
+	for _, i := range members {
+		depth = max(depth, len(v.members[i].Domains))
+	}
+	if depth == 0 {
+		return single
+	}
+	// x <= 2*usable, without overflow
+	half := func(x uint64) uint64 { return x/2 + x%2 }
+	enough := half(usable(single, r))
+	for level := range depth {
+		g := v.groupsAt(members, level)
+		if len(g) >= r && usable(g, r) >= enough {
+			return g
+		}
+	}
+	return single
+}
+
+// usable is the most data, in MiB, of which r copies fit into groups with no two
+// of a datum in one: the greatest d for which min(cap, d), summed over groups,
+// reaches r*d. That is the least of tail(k)/(r-k) for k < r, tail(k) being the
+// capacity without the k largest groups.
+func usable(groups []group, r int) uint64 {
+	if r < 1 || len(groups) < r {
+		return 0
+	}
+	caps := make([]uint64, len(groups))
+	tail := uint64(0)
+	for i, g := range groups {
+		caps[i] = g.cap
+		tail += g.cap
+	}
+	slices.SortFunc(caps, func(a, b uint64) int { return cmp.Compare(b, a) })
+	most := tail / uint64(r)
+	for k := 1; k < r; k++ {
+		tail -= caps[k-1]
+		most = min(most, tail/uint64(r-k))
+	}
+	return most
+}
+
+// rates sorts groups into the order of the algorithm, says how many of the first
+// are certain to hold one of r copies, and returns the rate of each of the others.
+func rates(groups []group, r int) (certain int, solved []uint64) {
+	slices.SortFunc(groups, func(a, b group) int {
+		if a.effective != b.effective {
+			return cmp.Compare(b.effective, a.effective)
+		}
+		return strings.Compare(a.id, b.id)
+	})
+	sum := uint64(0)
+	for _, g := range groups {
+		sum += g.effective
+	}
+	for r > 0 && certain < len(groups) && reaches(r, groups[certain].effective, sum) {
+		sum -= groups[certain].effective
+		certain++
+		r--
+	}
+	others := groups[certain:]
+	if len(others) == 0 {
+		return certain, nil
+	}
+	lambda := make([]float64, len(others))
+	for i, g := range others {
+		lambda[i] = float64(float64(float64(r)*float64(g.effective)) / float64(sum))
+	}
+	solved = make([]uint64, len(others))
+	for i, w := range calibrate(lambda, r) {
+		solved[i] = max(1, uint64(float64(w*(1<<40))))
+	}
+	return certain, solved
+}
+
+// reaches says whether r*e >= sum.
+func reaches(r int, e, sum uint64) bool {
+	hi, lo := bits.Mul64(uint64(r), e)
+	return hi > 0 || lo >= sum
+}
