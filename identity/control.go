@@ -107,7 +107,7 @@ func (r Role) Encode() ([]byte, error) { return canon.Marshal(roleRecord{Role: r
 
 func decodeRole(value []byte) (Role, error) {
 	var w roleRecord
-	if _, err := canon.UnmarshalKeeping(value, &w); err != nil {
+	if _, err := decodeExact(value, &w); err != nil {
 		return 0, fmt.Errorf("read role: %w", err)
 	}
 	return ParseRole(w.Role)
@@ -122,7 +122,7 @@ func EncodeFormat(level uint64) ([]byte, error) { return canon.Marshal(formatRec
 
 func decodeFormat(value []byte) (uint64, error) {
 	var w formatRecord
-	if _, err := canon.UnmarshalKeeping(value, &w); err != nil {
+	if _, err := decodeExact(value, &w); err != nil {
 		return 0, fmt.Errorf("read format: %w", err)
 	}
 	if w.Level == 0 {
@@ -145,7 +145,7 @@ func EncodeSecret(generation uint64, s Secret) ([]byte, error) {
 
 func decodeSecret(value []byte) (secretRecord, error) {
 	var w secretRecord
-	if _, err := canon.UnmarshalKeeping(value, &w); err != nil {
+	if _, err := decodeExact(value, &w); err != nil {
 		return w, fmt.Errorf("read secret generation: %w", err)
 	}
 	if w.Generation == 0 || len(w.Admission) != 32 {
@@ -177,7 +177,7 @@ func (c Cause) Encode() ([]byte, error) { return canon.Marshal(removalRecord{Cau
 
 func decodeCause(value []byte) (Cause, error) {
 	var w removalRecord
-	if _, err := canon.UnmarshalKeeping(value, &w); err != nil {
+	if _, err := decodeExact(value, &w); err != nil {
 		return 0, fmt.Errorf("read removal: %w", err)
 	}
 	for c := CauseSelf; c <= CauseMajority; c++ {

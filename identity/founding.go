@@ -2,6 +2,7 @@ package identity
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/subtle"
 	"fmt"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/fxamacker/cbor/v2"
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multihash"
@@ -47,12 +49,12 @@ type Founding struct {
 }
 
 type foundingRecord struct {
-	V         uint64       `cbor:"v"`
-	Name      string       `cbor:"name"`
-	Created   uint64       `cbor:"created"`
-	Founder   []byte       `cbor:"founder"`
-	Admission []byte       `cbor:"admission"`
-	Policy    policyRecord `cbor:"policy"`
+	V         uint64          `cbor:"v"`
+	Name      string          `cbor:"name"`
+	Created   uint64          `cbor:"created"`
+	Founder   []byte          `cbor:"founder"`
+	Admission []byte          `cbor:"admission"`
+	Policy    cbor.RawMessage `cbor:"policy"`
 }
 
 // foundingFile is the founding record with its signature beside it.
@@ -67,13 +69,13 @@ func Found(k Key, name string, s Secret, p Policy, now time.Time) (*Founding, er
 	if err := checkName("cluster", name); err != nil {
 		return nil, fmt.Errorf("found cluster: %w", err)
 	}
-	wire, err := p.wire()
+	policy, err := p.Encode()
 	if err != nil {
 		return nil, fmt.Errorf("found cluster: %w", err)
 	}
 	payload, err := canon.Marshal(foundingRecord{
 		V: 1, Name: name, Created: uint64(max(now.Unix(), 0)), Founder: []byte(k.ID()),
-		Admission: s.admissionHash(), Policy: wire,
+		Admission: s.admissionHash(), Policy: policy,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("found cluster: %w", err)
@@ -93,16 +95,16 @@ func Found(k Key, name string, s Secret, p Policy, now time.Time) (*Founding, er
 // Whoever expects a certain cluster compares ID.
 func ParseFounding(raw []byte) (*Founding, error) {
 	var file foundingFile
-	if extra, err := canon.UnmarshalKeeping(raw, &file); err != nil || len(extra) > 0 {
-		return nil, fmt.Errorf("read founding record: %w", orNotCanonical(err))
+	if extra, err := decodeExact(raw, &file); err != nil || len(extra) > 0 {
+		return nil, fmt.Errorf("read founding record: %w", cmp.Or(err, canon.ErrNotCanonical))
 	}
 	return openFounding(file.Record, file.Signature)
 }
 
 func openFounding(payload, sig []byte) (*Founding, error) {
 	var r foundingRecord
-	// Unknown fields are of no concern here: they are under the id and the signature.
-	if _, err := canon.UnmarshalKeeping(payload, &r); err != nil {
+	// Fields of a newer version need not be kept apart: payload is kept as it is.
+	if _, err := decodeExact(payload, &r); err != nil {
 		return nil, fmt.Errorf("read founding record: %w", err)
 	}
 	if r.V != 1 {
@@ -111,7 +113,7 @@ func openFounding(payload, sig []byte) (*Founding, error) {
 	if err := checkName("cluster", r.Name); err != nil {
 		return nil, fmt.Errorf("read founding record: %w", err)
 	}
-	policy, err := r.Policy.open(nil)
+	policy, err := DecodePolicy(r.Policy)
 	if err != nil {
 		return nil, fmt.Errorf("read founding record: %w", err)
 	}
@@ -177,13 +179,6 @@ func clusterID(payload []byte) (ClusterID, error) {
 		return "", fmt.Errorf("hash founding record: %w", err)
 	}
 	return ClusterID(cid.NewCidV1(cid.DagCBOR, h).String()), nil
-}
-
-func orNotCanonical(err error) error {
-	if err == nil {
-		return canon.ErrNotCanonical
-	}
-	return err
 }
 
 func checkName(what, name string) error {

@@ -189,7 +189,7 @@ func checkDigits(digits string) error {
 
 func openInvite(body []byte) (Invite, error) {
 	var w inviteBody
-	if _, err := canon.UnmarshalKeeping(body, &w); err != nil {
+	if _, err := decodeExact(body, &w); err != nil {
 		return Invite{}, fmt.Errorf("read invite: %w", err)
 	}
 	id, err := cid.Cast(w.Cluster)

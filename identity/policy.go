@@ -77,7 +77,7 @@ func (p Policy) Encode() ([]byte, error) {
 // DecodePolicy reads what Encode wrote.
 func DecodePolicy(value []byte) (Policy, error) {
 	var r policyRecord
-	extra, err := canon.UnmarshalKeeping(value, &r)
+	extra, err := decodeExact(value, &r)
 	if err != nil {
 		return Policy{}, fmt.Errorf("read policy: %w", err)
 	}

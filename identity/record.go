@@ -127,7 +127,7 @@ func OpenRecord(c ClusterID, value []byte) (Record, error) {
 
 func decodeRecord(payload []byte) (Record, error) {
 	var w memberRecord
-	extra, err := canon.UnmarshalKeeping(payload, &w)
+	extra, err := decodeExact(payload, &w)
 	if err != nil {
 		return Record{}, err
 	}
@@ -151,20 +151,25 @@ func decodeRecord(payload []byte) (Record, error) {
 	default:
 		return Record{}, fmt.Errorf("state %q: want active or draining", w.State)
 	}
-	if err := r.Validate(); err != nil {
-		return Record{}, err
-	}
-	return r, r.checkSpelling(w, payload)
+	return r, r.Validate()
 }
 
-// checkSpelling refuses a record that could be written in another way: fields
-// that hold their default although they may be left out.
-func (r Record) checkSpelling(w memberRecord, payload []byte) error {
-	again, err := canon.MarshalKeeping(w, r.extra)
-	if err != nil || !bytes.Equal(again, payload) {
-		return fmt.Errorf("a second encoding of the record: %w", canon.ErrNotCanonical)
+// decodeExact decodes b into the struct that v points at and refuses a second
+// spelling of it: a field left out that is always written, or one written that
+// is left out when it holds its default.
+func decodeExact(b []byte, v any) (canon.Extra, error) {
+	extra, err := canon.UnmarshalKeeping(b, v)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	again, err := canon.MarshalKeeping(v, extra)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(again, b) {
+		return nil, fmt.Errorf("a second spelling of the record: %w", canon.ErrNotCanonical)
+	}
+	return extra, nil
 }
 
 // Validate names the field that is wrong and what is possible.
