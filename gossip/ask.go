@@ -13,6 +13,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/pinfold/pinfold/gossip/internal/wire"
 )
 
 const askProtocol protocol.ID = "/pinfold/ask/1"
@@ -48,7 +50,7 @@ func (n *Network) Ask(ctx context.Context, p peer.ID, req []byte) iter.Seq2[[]by
 // askOne returns an error only if yield has not ended the stream.
 func (n *Network) askOne(ctx context.Context, p peer.ID, req []byte, yield func([]byte, error) bool) error {
 	if len(req) > maxQuestion {
-		return fmt.Errorf("%w: %d bytes, at most %d", errTooLarge, len(req), maxQuestion)
+		return fmt.Errorf("%w: %d bytes, at most %d", wire.ErrTooLarge, len(req), maxQuestion)
 	}
 	s, err := n.open(ctx, p, askProtocol)
 	if err != nil {
@@ -57,14 +59,14 @@ func (n *Network) askOne(ctx context.Context, p peer.ID, req []byte, yield func(
 	defer s.Reset()
 	stop := context.AfterFunc(ctx, func() { _ = s.Reset() })
 	defer stop()
-	err = writeFrame(s, req)
+	err = wire.WriteFrame(s, req)
 	if err == nil {
 		err = s.CloseWrite()
 	}
 	r := bufio.NewReaderSize(s, 32<<10)
 	for err == nil {
 		var b []byte
-		if b, err = readFrame(r, maxReply); err != nil {
+		if b, err = wire.ReadFrame(r, maxReply); err != nil {
 			break
 		}
 		if len(b) == 0 {
@@ -79,16 +81,16 @@ func (n *Network) askOne(ctx context.Context, p peer.ID, req []byte, yield func(
 	}
 	n.misform(p, err)
 	if errors.Is(err, io.EOF) {
-		err = errCutOff
+		err = wire.ErrCutOff
 	}
 	return err
 }
 
 func replyError(r *bufio.Reader) error {
-	text, err := readFrame(r, 4<<10)
+	text, err := wire.ReadFrame(r, 4<<10)
 	switch {
 	case err != nil:
-		return cutOff(err)
+		return err
 	case len(text) > 0:
 		return fmt.Errorf("%w: %s", errRefused, text)
 	}
@@ -98,13 +100,13 @@ func replyError(r *bufio.Reader) error {
 // serveAsk answers /pinfold/ask/1.
 func (n *Network) serveAsk(ctx context.Context, raw network.Stream) {
 	p := raw.Conn().RemotePeer()
-	s := timed{Stream: raw, limit: n.patience}
+	s := wire.Timed{Stream: raw, Limit: n.patience}
 	defer s.Reset()
 	if n.gater.standing(p) != member {
 		n.faults.count(faultStranger, hostOf(raw.Conn().RemoteMultiaddr().String()))
 		return
 	}
-	req, err := readFrame(bufio.NewReader(s), maxQuestion)
+	req, err := wire.ReadFrame(bufio.NewReader(s), maxQuestion)
 	if err != nil {
 		n.misform(p, err)
 		return
@@ -136,7 +138,7 @@ func (n *Network) reply(ctx context.Context, p peer.ID, req []byte, w *bufio.Wri
 	flushed := time.Now()
 	err := n.deps.Answerer.Answer(ctx, p, req, func(b []byte) error {
 		if len(b) == 0 || len(b) > maxReply {
-			return fmt.Errorf("reply of %d bytes: %w", len(b), errTooLarge)
+			return fmt.Errorf("reply of %d bytes: %w", len(b), wire.ErrTooLarge)
 		}
 		broken = writeReply(w, b)
 		if broken == nil && time.Since(flushed) > flushReplies {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/pinfold/pinfold/gossip/internal/wire"
 )
 
 // wanted is a head that somebody has and this peer has not.
@@ -164,7 +166,7 @@ func (f *fetcher) source(w *wanted, peers []peer.ID) peer.ID {
 func (f *fetcher) alike(from peer.ID, first cid.Cid, missing []cid.Cid) []cid.Cid {
 	out := []cid.Cid{first}
 	for _, h := range missing {
-		if w := f.want[h]; h != first && w != nil && len(out) < maxHeads && slices.Contains(w.sources, from) && !w.failed[from] {
+		if w := f.want[h]; h != first && w != nil && len(out) < wire.MaxHeads && slices.Contains(w.sources, from) && !w.failed[from] {
 			out = append(out, h)
 		}
 	}

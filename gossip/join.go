@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"github.com/pinfold/pinfold/gossip/internal/wire"
 	"github.com/pinfold/pinfold/identity"
 )
 
@@ -30,14 +31,14 @@ var ErrUnreachable = errors.New("no peer of the invite could be reached: secret 
 // serveJoin answers /pinfold/join/1: the one thing a stranger may do.
 func (n *Network) serveJoin(_ context.Context, raw network.Stream) {
 	p := raw.Conn().RemotePeer()
-	s := timed{Stream: raw, limit: n.patience}
+	s := wire.Timed{Stream: raw, Limit: n.patience}
 	defer s.Reset()
 	from := hostOf(raw.Conn().RemoteMultiaddr().String())
 	if n.gater.standing(p) == stranger && !n.gater.mayKnock(from) {
 		n.faults.count(faultKnock, from)
 		return
 	}
-	k, err := readMessage[knock](bufio.NewReader(s), maxKnock)
+	k, err := wire.ReadMessage[wire.Knock](bufio.NewReader(s), maxKnock)
 	if err != nil {
 		n.faults.count(faultForm, from)
 		return
@@ -47,35 +48,35 @@ func (n *Network) serveJoin(_ context.Context, raw network.Stream) {
 		n.faults.count(faultKnock, from)
 		n.log.Info("refused to let a peer join", "peer", p, "addr", from, "why", w.Refused)
 	}
-	_ = writeMessage(s, w)
+	_ = wire.WriteMessage(s, w)
 	_ = s.Close()
 }
 
 // welcome judges a record: it must be the knocking peer's own, prove the secret,
 // and be one that the state would admit as a first delta.
-func (n *Network) welcome(p peer.ID, k *knock) welcome {
+func (n *Network) welcome(p peer.ID, k *wire.Knock) wire.Welcome {
 	if k.Cluster != string(n.cfg.Founding.ID()) {
-		return welcome{Refused: "another cluster"}
+		return wire.Welcome{Refused: "another cluster"}
 	}
 	if n.gater.standing(p) != member {
 		rec, err := n.deps.Authority().CheckRecord(k.Record)
 		if err != nil {
-			return welcome{Refused: err.Error()}
+			return wire.Welcome{Refused: err.Error()}
 		}
 		if rec.Peer != p {
-			return welcome{Refused: "the record is another peer's"}
+			return wire.Welcome{Refused: "the record is another peer's"}
 		}
 		if !n.gater.admit(p) {
-			return welcome{Refused: "too many are joining; try later"}
+			return wire.Welcome{Refused: "too many are joining; try later"}
 		}
 		n.log.Info("a peer is joining", "peer", p, "name", rec.Name)
 	}
-	return welcome{Founding: n.cfg.Founding.Marshal(), Book: n.envelopes()}
+	return wire.Welcome{Founding: n.cfg.Founding.Marshal(), Book: n.envelopes()}
 }
 
 // showRecord makes this peer a candidate at p.
 func (n *Network) showRecord(ctx context.Context, p peer.ID) error {
-	w, err := knockAt(ctx, n.host, p, knock{Cluster: string(n.cfg.Founding.ID()), Record: n.cfg.Record})
+	w, err := knockAt(ctx, n.host, p, wire.Knock{Cluster: string(n.cfg.Founding.ID()), Record: n.cfg.Record})
 	if err != nil {
 		return err
 	}
@@ -85,21 +86,21 @@ func (n *Network) showRecord(ctx context.Context, p peer.ID) error {
 	return nil
 }
 
-func knockAt(ctx context.Context, h host.Host, p peer.ID, k knock) (*welcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func knockAt(ctx context.Context, h host.Host, p peer.ID, k wire.Knock) (*wire.Welcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, wire.Patience)
 	defer cancel()
 	raw, err := h.NewStream(network.WithNoDial(ctx, "connected before"), p, joinProtocol)
 	if err != nil {
 		return nil, fmt.Errorf("open %s to %s: %w", joinProtocol, p, err)
 	}
-	s := timed{Stream: raw, limit: patience}
+	s := wire.Timed{Stream: raw, Limit: wire.Patience}
 	defer s.Reset()
 	stop := context.AfterFunc(ctx, func() { _ = s.Reset() })
 	defer stop()
-	if err := writeMessage(s, k); err != nil {
+	if err := wire.WriteMessage(s, k); err != nil {
 		return nil, fmt.Errorf("show record to %s: %w", p, err)
 	}
-	w, err := readMessage[welcome](bufio.NewReader(s), maxWelcome)
+	w, err := wire.ReadMessage[wire.Welcome](bufio.NewReader(s), maxWelcome)
 	if err != nil {
 		return nil, fmt.Errorf("read answer of %s: %w", p, err)
 	}
@@ -150,12 +151,12 @@ func dialler(cfg Config) (host.Host, error) {
 }
 
 func foundingFrom(ctx context.Context, h host.Host, p peer.AddrInfo, invite identity.Invite, record []byte) (*identity.Founding, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTime+patience)
+	ctx, cancel := context.WithTimeout(ctx, dialTime+wire.Patience)
 	defer cancel()
 	if err := h.Connect(ctx, p); err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", p.ID, err)
 	}
-	w, err := knockAt(ctx, h, p.ID, knock{Cluster: string(invite.Cluster), Record: record})
+	w, err := knockAt(ctx, h, p.ID, wire.Knock{Cluster: string(invite.Cluster), Record: record})
 	if err != nil {
 		return nil, err
 	}

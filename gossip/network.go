@@ -25,6 +25,8 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
+
+	"github.com/pinfold/pinfold/gossip/internal/wire"
 )
 
 // Network is one peer's end of a cluster's network. It is safe for concurrent use.
@@ -42,8 +44,8 @@ type Network struct {
 	outbox  outbox
 	inbox   inbox
 	pace    pace
-	packer  *packer
-	codecs  codecs
+	packer  *wire.Packer
+	codecs  wire.Codecs
 
 	serving, answering *gate
 	patience           time.Duration
@@ -64,7 +66,7 @@ func New(cfg Config, deps Deps) (*Network, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	packer, err := newPacker()
+	packer, err := wire.NewPacker()
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +76,7 @@ func New(cfg Config, deps Deps) (*Network, error) {
 		outbox:  outbox{wake: make(chan struct{}, 1)},
 		inbox:   inbox{by: make(map[peer.ID]*batch), wake: make(chan struct{}, 1)},
 		serving: newGate(servedAtOnce, servedToOne), answering: newGate(askedAtOnce, askedByOne),
-		patience: patience, beat: make(chan struct{}, 1), talking: make(chan peer.ID, 256),
+		patience: wire.Patience, beat: make(chan struct{}, 1), talking: make(chan peer.ID, 256),
 	}
 	n.pace.by = make(map[peer.ID]*rate.Limiter)
 	n.gater = newGater(cfg.Key.ID(), deps.Authority, cfg.Bootstrap, n.faults)
@@ -124,7 +126,7 @@ func (n *Network) Close() error {
 	}
 	err := n.host.Close()
 	n.gater.stir()
-	n.packer.close()
+	n.packer.Close()
 	return err
 }
 

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/pinfold/pinfold/gossip/internal/wire"
 )
 
 // trio starts three members that know the first one's address.
@@ -20,7 +22,7 @@ func trio(t *testing.T) (*club, []*player) {
 
 func TestSmallAndLargeDeltasReachEverybody(t *testing.T) {
 	_, ps := trio(t)
-	for i, size := range []int{10, 100, maxInline - 100, maxInline + 1, 100 << 10, 900 << 10} {
+	for i, size := range []int{10, 100, wire.MaxInline - 100, wire.MaxInline + 1, 100 << 10, 900 << 10} {
 		from := ps[i%len(ps)]
 		from.Announce(from.log.write(bytes.Repeat([]byte{byte(i)}, size)))
 		agree(t, ps...)

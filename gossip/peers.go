@@ -14,6 +14,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/record"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/pinfold/pinfold/gossip/internal/wire"
 )
 
 // PeerState is what is known of another member.
@@ -92,8 +94,8 @@ func (b *book) with(p peer.ID, f func(*remote)) {
 }
 
 // heard notes a greeting and says whether it is news.
-func (b *book) heard(p peer.ID, g *greeting) bool {
-	heads, err := parseCIDs(g.Heads, maxHeads)
+func (b *book) heard(p peer.ID, g *wire.Greeting) bool {
+	heads, err := wire.ParseCIDs(g.Heads, wire.MaxHeads)
 	if err != nil || len(g.Digest) != 32 {
 		return false
 	}
@@ -224,7 +226,7 @@ func (n *Network) known(p peer.ID) []ma.Multiaddr {
 // learn keeps a signed address record of a member. Records of others are not
 // kept: the address book is no dump.
 func (n *Network) learn(envelope []byte) {
-	if len(envelope) == 0 || len(envelope) > maxEnvelope {
+	if len(envelope) == 0 || len(envelope) > wire.MaxEnvelope {
 		return
 	}
 	env, rec, err := record.ConsumeEnvelope(envelope, peer.PeerRecordEnvelopeDomain)
@@ -253,7 +255,7 @@ func (n *Network) envelope(p peer.ID) []byte {
 		return nil
 	}
 	b, err := env.Marshal()
-	if err != nil || len(b) > maxEnvelope {
+	if err != nil || len(b) > wire.MaxEnvelope {
 		return nil
 	}
 	return b
@@ -263,7 +265,7 @@ func (n *Network) envelope(p peer.ID) []byte {
 func (n *Network) envelopes() [][]byte {
 	var out [][]byte
 	add := func(p peer.ID) {
-		if b := n.envelope(p); b != nil && len(out) < maxBook {
+		if b := n.envelope(p); b != nil && len(out) < wire.MaxBook {
 			out = append(out, b)
 		}
 	}

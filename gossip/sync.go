@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +13,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/pinfold/pinfold/gossip/internal/wire"
 )
 
 const syncProtocol protocol.ID = "/pinfold/sync/1"
@@ -59,21 +60,21 @@ func (g *gate) leave(p peer.ID) {
 }
 
 // open opens a stream whose reads and writes each have a deadline.
-func (n *Network) open(ctx context.Context, p peer.ID, proto protocol.ID) (timed, error) {
+func (n *Network) open(ctx context.Context, p peer.ID, proto protocol.ID) (wire.Timed, error) {
 	ctx, cancel := context.WithTimeout(network.WithNoDial(ctx, "members are dialled by the book"), openTime)
 	defer cancel()
 	s, err := n.host.NewStream(ctx, p, proto)
 	if err != nil {
-		return timed{}, fmt.Errorf("open %s to %s: %w", proto, p, err)
+		return wire.Timed{}, fmt.Errorf("open %s to %s: %w", proto, p, err)
 	}
-	return timed{Stream: s, limit: n.patience}, nil
+	return wire.Timed{Stream: s, Limit: n.patience}, nil
 }
 
 // greeting says what this peer knows now.
-func (n *Network) greeting(withAddrs bool) greeting {
+func (n *Network) greeting(withAddrs bool) wire.Greeting {
 	s := n.deps.Summary()
-	g := greeting{
-		Number: n.number(), Heads: cidBytes(s.Heads[:min(len(s.Heads), maxHeads)]),
+	g := wire.Greeting{
+		Number: n.number(), Heads: wire.CIDBytes(s.Heads[:min(len(s.Heads), wire.MaxHeads)]),
 		Count: s.Count, Digest: s.Digest[:], Height: s.Height, Blocks: s.Blocks,
 	}
 	if n.deps.Records != nil {
@@ -86,11 +87,11 @@ func (n *Network) greeting(withAddrs bool) greeting {
 }
 
 // met takes in what another peer said of itself at an exchange.
-func (n *Network) met(p peer.ID, g *greeting) {
+func (n *Network) met(p peer.ID, g *wire.Greeting) {
 	n.book.heard(p, g)
 	n.book.with(p, func(r *remote) { r.greeted = time.Now() })
 	n.learn(g.Addrs)
-	if heads, err := parseCIDs(g.Heads, maxHeads); err == nil {
+	if heads, err := wire.ParseCIDs(g.Heads, wire.MaxHeads); err == nil {
 		n.fetcher.hint(heads, false, p)
 	}
 }
@@ -106,9 +107,9 @@ func (n *Network) exchange(ctx context.Context, p peer.ID, withBook bool) error 
 	defer s.Reset()
 	stop := context.AfterFunc(ctx, func() { _ = s.Reset() })
 	defer stop()
-	req := request{Greeting: n.greeting(true), Talk: true, Book: withBook}
+	req := wire.Request{Greeting: n.greeting(true), Talk: true, Book: withBook}
 	if n.deps.Records != nil {
-		req.Seqs = seqsOf(n.deps.Records.Seqs())
+		req.Seqs = wire.SeqsOf(n.deps.Records.Seqs())
 	}
 	a, err := n.ask(s, bufio.NewReader(s), req)
 	if err != nil {
@@ -122,14 +123,14 @@ func (n *Network) exchange(ctx context.Context, p peer.ID, withBook bool) error 
 }
 
 // ask sends the request that opens a sync stream and reads the answer.
-func (n *Network) ask(s timed, r *bufio.Reader, req request) (*answer, error) {
-	if err := writeMessage(s, req); err != nil {
+func (n *Network) ask(s wire.Timed, r *bufio.Reader, req wire.Request) (*wire.Answer, error) {
+	if err := wire.WriteMessage(s, req); err != nil {
 		return nil, fmt.Errorf("send request: %w", err)
 	}
 	if err := s.CloseWrite(); err != nil {
 		return nil, fmt.Errorf("send request: %w", err)
 	}
-	a, err := readMessage[answer](r, maxAnswer)
+	a, err := wire.ReadMessage[wire.Answer](r, wire.MaxAnswer)
 	if err != nil {
 		n.misform(s.Conn().RemotePeer(), err)
 		return nil, fmt.Errorf("read answer: %w", err)
@@ -142,7 +143,7 @@ func (n *Network) ask(s timed, r *bufio.Reader, req request) (*answer, error) {
 
 // misform counts a message that is not of the protocol's form.
 func (n *Network) misform(p peer.ID, err error) {
-	if errors.Is(err, errForm) || errors.Is(err, errTooLarge) {
+	if errors.Is(err, wire.ErrForm) || errors.Is(err, wire.ErrTooLarge) {
 		n.faults.count(faultForm, p.String())
 	}
 }
@@ -153,9 +154,9 @@ func (n *Network) accept(ctx context.Context, from peer.ID, statements [][]byte)
 		return nil
 	}
 	for _, raw := range statements {
-		if len(raw) > maxStatement {
+		if len(raw) > wire.MaxStatement {
 			n.faults.count(faultForm, from.String())
-			return errTooLarge
+			return wire.ErrTooLarge
 		}
 		if _, err := n.deps.Records.Accept(ctx, raw); err != nil {
 			n.faults.count(faultForm, from.String())
@@ -181,27 +182,24 @@ func (n *Network) fetch(ctx context.Context, p peer.ID, heads []cid.Cid) error {
 		return fmt.Errorf("list deltas: %w", err)
 	}
 	br := bufio.NewReaderSize(s, 64<<10)
-	a, err := n.ask(s, br, request{Greeting: n.greeting(false), Want: cidBytes(heads), Have: cidBytes(have[:min(len(have), maxCIDs)])})
+	a, err := n.ask(s, br, wire.Request{Greeting: n.greeting(false), Want: wire.CIDBytes(heads), Have: wire.CIDBytes(have[:min(len(have), wire.MaxCIDs)])})
 	if err != nil {
 		return err
 	}
 	n.book.heard(p, &a.Greeting)
-	dec, err := n.codecs.decoder(br)
+	r, release, err := n.codecs.Reader(br)
 	if err != nil {
-		return fmt.Errorf("start decoder: %w", err)
+		return err
 	}
-	defer func() {
-		_ = dec.Reset(nil)
-		n.codecs.dec.Put(dec)
-	}()
-	return n.take(ctx, p, transfer{heads: heads, blocks: a.Greeting.Blocks, r: &blockReader{r: bufio.NewReaderSize(dec, 64<<10)}})
+	defer release()
+	return n.take(ctx, p, transfer{heads: heads, blocks: a.Greeting.Blocks, r: r})
 }
 
 // transfer is a stream of deltas that is being received.
 type transfer struct {
 	heads  []cid.Cid
 	blocks uint64 // in the sender's log
-	r      *blockReader
+	r      *wire.BlockReader
 }
 
 // take admits what a transfer brings and keeps its progress.
@@ -210,7 +208,7 @@ func (n *Network) take(ctx context.Context, p peer.ID, t transfer) error {
 	n.book.with(p, func(r *remote) { r.progress = &progress })
 	defer n.book.with(p, func(r *remote) { r.progress = nil })
 	next := func() ([]byte, error) {
-		raw, err := t.r.next()
+		raw, err := t.r.Next()
 		if err != nil {
 			return nil, err
 		}
@@ -219,16 +217,16 @@ func (n *Network) take(ctx context.Context, p peer.ID, t transfer) error {
 	}
 	_, err := n.deps.Blocks.Receive(ctx, t.heads, next)
 	switch {
-	case t.r.err != nil:
-		n.misform(p, t.r.err)
-		return fmt.Errorf("receive from %s: %w", p, t.r.err)
+	case t.r.Err() != nil:
+		n.misform(p, t.r.Err())
+		return fmt.Errorf("receive from %s: %w", p, t.r.Err())
 	case err != nil:
 		if ctx.Err() == nil {
 			n.faults.count(faultSync, p.String())
 		}
 		return fmt.Errorf("admit deltas of %s: %w", p, err)
-	case t.r.verdict == verdictFailed:
-		return fmt.Errorf("receive from %s: %w", p, errCutOff)
+	case t.r.Verdict() == wire.VerdictFailed:
+		return fmt.Errorf("receive from %s: %w", p, wire.ErrCutOff)
 	}
 	return nil
 }
@@ -236,20 +234,20 @@ func (n *Network) take(ctx context.Context, p peer.ID, t transfer) error {
 // serveSync answers /pinfold/sync/1.
 func (n *Network) serveSync(ctx context.Context, raw network.Stream) {
 	p := raw.Conn().RemotePeer()
-	s := timed{Stream: raw, limit: n.patience}
+	s := wire.Timed{Stream: raw, Limit: n.patience}
 	defer s.Reset() // after Close it does nothing to what was sent
 	if n.gater.standing(p) < candidate {
 		n.faults.count(faultStranger, hostOf(raw.Conn().RemoteMultiaddr().String()))
 		return
 	}
-	req, err := readMessage[request](bufio.NewReader(s), maxRequest)
+	req, err := wire.ReadMessage[wire.Request](bufio.NewReader(s), wire.MaxRequest)
 	if err != nil {
 		n.misform(p, err)
 		return
 	}
 	if len(req.Want) > 0 {
 		if !n.serving.enter(p) {
-			_ = writeMessage(s, answer{Refused: "busy"})
+			_ = wire.WriteMessage(s, wire.Answer{Refused: "busy"})
 			_ = s.Close()
 			return
 		}
@@ -260,7 +258,7 @@ func (n *Network) serveSync(ctx context.Context, raw network.Stream) {
 	} else {
 		n.book.heard(p, &req.Greeting)
 	}
-	if err := writeMessage(s, n.answerTo(req)); err != nil {
+	if err := wire.WriteMessage(s, n.answerTo(req)); err != nil {
 		return
 	}
 	if len(req.Want) > 0 {
@@ -275,8 +273,8 @@ func (n *Network) serveSync(ctx context.Context, raw network.Stream) {
 	}
 }
 
-func (n *Network) answerTo(req *request) answer {
-	a := answer{Greeting: n.greeting(req.Talk)}
+func (n *Network) answerTo(req *wire.Request) wire.Answer {
+	a := wire.Answer{Greeting: n.greeting(req.Talk)}
 	if req.Book {
 		a.Book = n.envelopes()
 	}
@@ -287,7 +285,7 @@ func (n *Network) answerTo(req *request) answer {
 }
 
 // newer returns the statements that somebody with these seqs has not got.
-func (n *Network) newer(seqs []seq) [][]byte {
+func (n *Network) newer(seqs []wire.Seq) [][]byte {
 	has := make(map[peer.ID]uint64, len(seqs))
 	for _, s := range seqs {
 		has[peer.ID(s.Peer)] = s.Seq
@@ -299,10 +297,10 @@ func (n *Network) newer(seqs []seq) [][]byte {
 			continue
 		}
 		raw := n.deps.Records.Record(p)
-		if total += len(raw); len(raw) == 0 || len(raw) > maxStatement {
+		if total += len(raw); len(raw) == 0 || len(raw) > wire.MaxStatement {
 			continue
 		}
-		if total > maxStatements {
+		if total > wire.MaxStatements {
 			break // the rest at the next exchange
 		}
 		out = append(out, raw)
@@ -311,7 +309,7 @@ func (n *Network) newer(seqs []seq) [][]byte {
 }
 
 // behind says whether somebody with these seqs has a newer statement.
-func (n *Network) behind(seqs []seq) bool {
+func (n *Network) behind(seqs []wire.Seq) bool {
 	if n.deps.Records == nil {
 		return false
 	}
@@ -326,37 +324,33 @@ func (n *Network) behind(seqs []seq) bool {
 }
 
 // send streams what a request wants.
-func (n *Network) send(ctx context.Context, s timed, req *request) error {
-	want, err := parseCIDs(req.Want, maxHeads)
+func (n *Network) send(ctx context.Context, s wire.Timed, req *wire.Request) error {
+	want, err := wire.ParseCIDs(req.Want, wire.MaxHeads)
 	if err != nil {
 		return err
 	}
-	have, err := parseCIDs(req.Have, maxCIDs)
+	have, err := wire.ParseCIDs(req.Have, wire.MaxCIDs)
 	if err != nil {
 		return err
 	}
-	verdict := byte(verdictDone)
+	verdict := byte(wire.VerdictDone)
 	known := want[:0]
 	for _, c := range want {
 		if ok, err := n.deps.Blocks.Known(ctx, c); err == nil && ok {
 			known = append(known, c)
 		} else {
-			verdict = verdictPartial
+			verdict = wire.VerdictPartial
 		}
 	}
-	enc, err := n.codecs.encoder(s)
+	w, release, err := n.codecs.Writer(s)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		enc.Reset(io.Discard)
-		n.codecs.enc.Put(enc)
-	}()
-	w := &blockWriter{enc: enc}
+	defer release()
 	if len(known) > 0 {
 		err = n.deps.Blocks.Send(ctx, known, have, func(raw []byte) error {
 			n.sent.Add(1)
-			return w.write(raw)
+			return w.Write(raw)
 		})
 	}
 	if isTimeout(err) {
@@ -364,9 +358,9 @@ func (n *Network) send(ctx context.Context, s timed, req *request) error {
 		return err
 	}
 	if err != nil {
-		verdict = verdictFailed
+		verdict = wire.VerdictFailed
 	}
-	return errors.Join(err, w.end(verdict))
+	return errors.Join(err, w.End(verdict))
 }
 
 func isTimeout(err error) bool {

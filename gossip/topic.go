@@ -12,6 +12,8 @@ import (
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/time/rate"
+
+	"github.com/pinfold/pinfold/gossip/internal/wire"
 )
 
 const (
@@ -39,7 +41,7 @@ func (o *outbox) announce(head cid.Cid, block []byte) {
 	o.mu.Lock()
 	o.head = head
 	switch {
-	case len(block) == 0 || len(block) > maxInline || o.bytes+len(block) > maxPiled:
+	case len(block) == 0 || len(block) > wire.MaxInline || o.bytes+len(block) > maxPiled:
 		o.blocks, o.bytes = nil, maxPiled // a gap: what follows cannot be admitted without asking
 	default:
 		o.blocks = append(o.blocks, block)
@@ -57,10 +59,10 @@ func (o *outbox) share(raw []byte) {
 }
 
 // take returns what is to be published now, nil if nothing.
-func (o *outbox) take(withStatement bool) *message {
+func (o *outbox) take(withStatement bool) *wire.Message {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	m := &message{}
+	m := &wire.Message{}
 	if o.head.Defined() {
 		m.Heads = [][]byte{o.head.Bytes()}
 		m.Blocks = o.blocks
@@ -81,7 +83,7 @@ func (n *Network) Announce(head cid.Cid, block []byte) { n.outbox.announce(head,
 // Share tells the others this peer's new statement. It never waits; of several
 // in a short time the last one is sent.
 func (n *Network) Share(raw []byte) {
-	if len(raw) <= maxMessage/2 {
+	if len(raw) <= wire.MaxMessage/2 {
 		n.outbox.share(raw)
 	}
 	signal(n.beat) // larger ones are asked for by whoever sees the seq
@@ -95,7 +97,7 @@ func (n *Network) join(ctx context.Context) (*pubsub.Topic, *pubsub.Subscription
 	params := pubsub.DefaultGossipSubParams()
 	ps, err := pubsub.NewGossipSub(ctx, guarded{n.host, n.gater},
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictSign),
-		pubsub.WithMaxMessageSize(maxMessage),
+		pubsub.WithMaxMessageSize(wire.MaxMessage),
 		pubsub.WithFloodPublish(len(n.deps.Authority().Members()) <= manyMembers),
 		pubsub.WithPeerExchange(false),
 		pubsub.WithSeenMessagesTTL(2*time.Minute),
@@ -147,7 +149,7 @@ func (n *Network) validate(_ context.Context, from peer.ID, m *pubsub.Message) p
 		n.faults.count(faultRate, author.String())
 		return pubsub.ValidationIgnore
 	}
-	msg, err := n.packer.unpack(m.GetData())
+	msg, err := n.packer.Unpack(m.GetData())
 	if err != nil {
 		n.faults.count(faultForm, author.String())
 		return pubsub.ValidationReject
@@ -167,7 +169,7 @@ func (p *pace) allow(author peer.ID) bool {
 	defer p.mu.Unlock()
 	l, ok := p.by[author]
 	if !ok {
-		if len(p.by) >= maxMembers {
+		if len(p.by) >= wire.MaxMembers {
 			clear(p.by)
 		}
 		l = rate.NewLimiter(floodRate, 2*floodRate)
@@ -220,7 +222,7 @@ func (n *Network) publish(ctx context.Context, topic *pubsub.Topic) {
 }
 
 // compose makes the next message of what is due, nil if nothing is.
-func (n *Network) compose(p *pulse, now time.Time) *message {
+func (n *Network) compose(p *pulse, now time.Time) *wire.Message {
 	m := n.outbox.take(now.Sub(p.statement) > statementGap)
 	s := n.deps.Summary()
 	due := p.due(now, s)
@@ -228,7 +230,7 @@ func (n *Network) compose(p *pulse, now time.Time) *message {
 		return nil
 	}
 	if m == nil {
-		m = &message{}
+		m = &wire.Message{}
 	}
 	if m.Statement != nil {
 		p.statement = now
@@ -246,11 +248,11 @@ func (n *Network) compose(p *pulse, now time.Time) *message {
 	return m
 }
 
-func (n *Network) put(ctx context.Context, topic *pubsub.Topic, m *message) {
-	b, err := n.packer.pack(m)
-	if err == nil && len(b) > maxMessage-1024 { // pubsub's own fields need room
+func (n *Network) put(ctx context.Context, topic *pubsub.Topic, m *wire.Message) {
+	b, err := n.packer.Pack(m)
+	if err == nil && len(b) > wire.MaxMessage-1024 { // pubsub's own fields need room
 		m.Blocks = nil
-		b, err = n.packer.pack(m)
+		b, err = n.packer.Pack(m)
 	}
 	if err == nil {
 		err = topic.Publish(ctx, b)
@@ -290,7 +292,7 @@ func (n *Network) listen(ctx context.Context, sub *pubsub.Subscription) {
 			return
 		}
 		author := m.GetFrom()
-		msg, ok := m.ValidatorData.(*message)
+		msg, ok := m.ValidatorData.(*wire.Message)
 		if author == n.ID() || !ok {
 			continue
 		}
@@ -304,12 +306,12 @@ func (n *Network) listen(ctx context.Context, sub *pubsub.Subscription) {
 }
 
 // overheard takes in a heartbeat.
-func (n *Network) overheard(author, via peer.ID, g *greeting) {
+func (n *Network) overheard(author, via peer.ID, g *wire.Greeting) {
 	if !n.book.heard(author, g) {
 		return
 	}
 	n.learn(g.Addrs)
-	if heads, err := parseCIDs(g.Heads, maxHeads); err == nil {
+	if heads, err := wire.ParseCIDs(g.Heads, wire.MaxHeads); err == nil {
 		n.fetcher.hint(heads, n.gater.standing(author) == member, author, via)
 	}
 	if n.deps.Records != nil && g.Seq > n.deps.Records.Seqs()[author] && n.deps.Authority().Is(author) {
@@ -336,7 +338,7 @@ type inbox struct {
 
 const maxBatch = 512 << 10 // bytes of deltas; beyond it they are asked for
 
-func (i *inbox) add(author, via peer.ID, m *message) {
+func (i *inbox) add(author, via peer.ID, m *wire.Message) {
 	i.mu.Lock()
 	b, ok := i.by[author]
 	if !ok {
@@ -396,7 +398,7 @@ func (n *Network) handle(ctx context.Context, author peer.ID, b *batch) {
 	if b.statement != nil {
 		_ = n.accept(ctx, author, [][]byte{b.statement})
 	}
-	heads, err := parseCIDs(b.heads, maxHeads)
+	heads, err := wire.ParseCIDs(b.heads, wire.MaxHeads)
 	if err != nil || len(heads) == 0 {
 		return
 	}
