@@ -53,7 +53,8 @@ type Network struct {
 	sent               atomic.Uint64 // deltas served to others
 	beat               chan struct{} // a heartbeat is wanted soon
 
-	talking chan peer.ID // exchanges to have
+	talking chan peer.ID  // exchanges to have
+	dialing chan struct{} // somebody may be due
 
 	mu    sync.Mutex
 	ended bool
@@ -77,6 +78,7 @@ func New(cfg Config, deps Deps) (*Network, error) {
 		inbox:   inbox{by: make(map[peer.ID]*batch), wake: make(chan struct{}, 1)},
 		serving: newGate(servedAtOnce, servedToOne), answering: newGate(askedAtOnce, askedByOne),
 		patience: wire.Patience, beat: make(chan struct{}, 1), talking: make(chan peer.ID, 256),
+		dialing: make(chan struct{}, 1),
 	}
 	n.pace.by = make(map[peer.ID]*rate.Limiter)
 	n.gater = newGater(cfg.Key.ID(), deps.Authority, cfg.Bootstrap, n.faults)
@@ -242,6 +244,7 @@ func (n *Network) tend(ctx context.Context) {
 	defer tick.Stop()
 	exchange := time.NewTimer(jitter(exchangeEvery))
 	defer exchange.Stop()
+	n.reconnect(ctx)
 	for {
 		select {
 		case <-ctx.Done():
@@ -251,6 +254,8 @@ func (n *Network) tend(ctx context.Context) {
 			if p := randomPeer(n.connected()); p != "" {
 				n.talk(p)
 			}
+		case <-n.dialing:
+			n.reconnect(ctx)
 		case now := <-tick.C:
 			for _, p := range n.gater.sweep(now, n.host.Network().Peers()) {
 				n.log.Info("connection closed: no member", "peer", p)
@@ -375,6 +380,7 @@ func (n *Network) Cut(ids ...peer.ID) {
 func (n *Network) Heal() {
 	n.gater.unblock()
 	n.book.retry(0)
+	signal(n.dialing)
 }
 
 // discover looks for members on the local network. The service's name tells

@@ -240,6 +240,7 @@ func (n *Network) learn(envelope []byte) {
 	if cab, ok := peerstore.GetCertifiedAddrBook(n.host.Peerstore()); ok {
 		if fresh, err := cab.ConsumePeerRecord(env, peerstore.PermanentAddrTTL); err == nil && fresh {
 			n.book.with(pr.PeerID, func(r *remote) { r.next = time.Time{} })
+			signal(n.dialing)
 		}
 	}
 }
