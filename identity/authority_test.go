@@ -118,7 +118,11 @@ func history(c *identitytest.Cluster, rnd *rand.Rand) []identity.Entry {
 			p.Writers, p.FillDays = identity.Writers(rnd.Intn(2)), 1+uint64(rnd.Intn(3))
 			add(i, identity.PolicyKey, must1(p.Encode()))
 		case 7:
-			switch rnd.Intn(4) {
+			switch rnd.Intn(6) {
+			case 4:
+				add(i, identity.MemberKey(c.ID(j)), c.Seal(i, c.Record(i)))
+			case 5:
+				add(i, identity.RemovalKey(c.ID(j), 5, c.ID((i+1)%n)), must1(identity.CauseAdmin.Encode()))
 			case 0:
 				add(i, identity.FormatKey, must1(identity.EncodeFormat(1+uint64(rnd.Intn(3)))))
 			case 1:
@@ -137,6 +141,9 @@ func history(c *identitytest.Cluster, rnd *rand.Rand) []identity.Entry {
 
 func admitted(c *identitytest.Cluster, all []identity.Entry) []identity.Entry {
 	return slices.DeleteFunc(slices.Clone(all), func(e identity.Entry) bool {
+		if strings.HasPrefix(e.Key, identity.RemovalPrefix) {
+			return !strings.HasSuffix(e.Key, "/"+e.Author.String())
+		}
 		if !strings.HasPrefix(e.Key, identity.MemberPrefix) {
 			return false
 		}

@@ -182,6 +182,9 @@ func TestCheckHoldsEachRule(t *testing.T) {
 			elems: some(policyElement(listed()))},
 		{name: "a former admin rules", author: 0, before: func(g *ground) { g.add(0, g.role(0, identity.RoleWriter)) },
 			elems: some(policyElement(listed())), want: "not an admin"},
+		{name: "an admin announces the next secret", author: 0, elems: some(secret(1))},
+		{name: "an admin skips a generation of the secret", author: 0, elems: some(secret(2)), want: "want 1"},
+		{name: "a member announces a secret", author: 1, elems: some(secret(1)), want: "not an admin"},
 		{name: "a role for nobody", author: 0, elems: some(identity.Element{Key: "/c/role/abc", Value: must1(identity.RoleAdmin.Encode())}), want: "/c/role/abc"},
 		{name: "an unknown ruling", author: 0, elems: some(identity.Element{Key: "/c/zone", Value: []byte{0xa0}}), want: "no such ruling"},
 
@@ -219,6 +222,11 @@ func TestCheckHoldsEachRule(t *testing.T) {
 		{name: "an admin removes a stranger", author: 0, elems: func(g *ground) []identity.Element {
 			return []identity.Element{g.removal(4, 0, 0, identity.CauseAdmin)}
 		}, want: "no member"},
+		{name: "an admin removes who left", author: 0, before: func(g *ground) {
+			g.add(2, g.removal(2, 0, 2, identity.CauseSelf))
+		}, elems: func(g *ground) []identity.Element {
+			return []identity.Element{g.removal(2, 0, 0, identity.CauseAdmin)}
+		}, want: "no member"},
 		{name: "an admin bars a key", author: 0, elems: func(g *ground) []identity.Element {
 			return []identity.Element{g.removal(2, identity.LastIncarnation, 0, identity.CauseAdmin)}
 		}},
@@ -247,6 +255,13 @@ func TestCheckHoldsEachRule(t *testing.T) {
 		{name: "more than half of the active members are a majority", author: 1, before: attestedBy(0, 3), elems: func(g *ground) []identity.Element {
 			return []identity.Element{g.removal(2, 0, 1, identity.CauseMajority)}
 		}},
+		{name: "draining members do not count", author: 1, before: func(g *ground) {
+			attestedBy(0, 3)(g)
+			g.add(3, g.record(3, func(r *identity.Record) { r.Seq, r.State = 2, identity.Draining }))
+			g.add(4, g.record(4, nil))
+		}, elems: func(g *ground) []identity.Element {
+			return []identity.Element{g.removal(2, 0, 1, identity.CauseMajority)}
+		}, want: "2 of 4"},
 		{name: "attesters that were removed do not count", author: 1, before: func(g *ground) {
 			attestedBy(0, 3)(g)
 			g.add(3, g.removal(3, 0, 3, identity.CauseSelf))
@@ -314,9 +329,11 @@ func some(elems ...identity.Element) func(*ground) []identity.Element {
 	return func(*ground) []identity.Element { return elems }
 }
 
-func rotate(g *ground) {
-	g.add(0, identity.Element{Key: identity.SecretKey, Value: must1(identity.EncodeSecret(1, identity.Secret{7}))})
+func secret(generation uint64) identity.Element {
+	return identity.Element{Key: identity.SecretKey, Value: must1(identity.EncodeSecret(generation, identity.Secret{7}))}
 }
+
+func rotate(g *ground) { g.add(0, secret(1)) }
 
 func keeper(r identity.Role) func(*ground) { return func(g *ground) { g.add(0, g.role(3, r)) } }
 
