@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/pinfold/pinfold/canon"
@@ -81,6 +82,15 @@ func decode(key string, value []byte, strict bool) (Pin, error) {
 	if err != nil {
 		return Pin{}, err
 	}
+	return decodeFor(c, owner, value, strict)
+}
+
+// DecodeFor is Decode for who has the parts of the key: a CIDv1 and an owner.
+func DecodeFor(c cid.Cid, owner string, value []byte) (Pin, error) {
+	return decodeFor(c, owner, value, false)
+}
+
+func decodeFor(c cid.Cid, owner string, value []byte, strict bool) (_ Pin, err error) {
 	var r pinRecord
 	p := Pin{CID: c, Owner: owner}
 	if strict {

@@ -54,12 +54,8 @@ func ParseKey(key string) (c cid.Cid, owner string, err error) {
 	if c, err = cid.Decode(name); err != nil {
 		return cid.Undef, "", Invalid("key %q: %v", key, err)
 	}
-	if seg != "-" {
-		raw, err := ownerCode.DecodeString(strings.TrimPrefix(seg, "o"))
-		if err != nil {
-			return cid.Undef, "", Invalid("key %q: owner: %v", key, err)
-		}
-		owner = string(raw)
+	if owner, err = ParseOwner(seg); err != nil {
+		return cid.Undef, "", Invalid("key %q: owner: %v", key, err)
 	}
 	if err := ValidateOwner(owner); err != nil {
 		return cid.Undef, "", err
@@ -68,6 +64,15 @@ func ParseKey(key string) (c cid.Cid, owner string, err error) {
 		return cid.Undef, "", Invalid("key %q: want it spelled %q", key, Key(c, owner))
 	}
 	return c, owner, nil
+}
+
+// ParseOwner reads the last segment of a pin's key.
+func ParseOwner(segment string) (string, error) {
+	if segment == "-" {
+		return "", nil
+	}
+	raw, err := ownerCode.DecodeString(strings.TrimPrefix(segment, "o"))
+	return string(raw), err
 }
 
 // ValidateOwner refuses an owner's name that is too long or not UTF-8.
