@@ -1,0 +1,177 @@
+package tracker
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	ds "github.com/ipfs/go-datastore"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/pinfold/pinfold/allocation"
+	"github.com/pinfold/pinfold/pinset"
+)
+
+// Config of a tracker. A zero duration or number takes the default named with it.
+type Config struct {
+	Self    peer.ID
+	Cluster string // id of the cluster: its own part of the ledger
+	Mark    string // 16 characters of this daemon's peer id: all its clusters share them
+
+	Lent    func() uint64 // bytes this cluster may use, asked again and again
+	Reserve uint64        // bytes of the file system that stay free
+
+	Concurrency int           // fetches that move data at one time; 16
+	Patience    time.Duration // without progress, then a fetch leaves its slot; 3s
+	Waiting     int           // slots for fetches that wait for a provider; 32
+	WaitingTime time.Duration // without progress in such a slot, then it is tried again later; 1m
+	Grace       time.Duration // that a copy outlives its cover; 24h
+	Sweep       time.Duration // between comparisons with the IPFS node; 1h
+	Recheck     time.Duration // between looks at whether others cover a copy; 1m
+	CallTime    time.Duration // for a call that moves no data; 30s
+
+	Log *slog.Logger
+}
+
+// State is the replicated pinset. Reading it is safe from many goroutines.
+type State interface {
+	// PinsOf returns all owners' pins of c, whatever version it is spelled in.
+	PinsOf(ctx context.Context, c cid.Cid) ([]pinset.Pin, error)
+	// Pins streams all pins after a key, in the order of their keys.
+	Pins(ctx context.Context, after string) iter.Seq2[pinset.Pin, error]
+	// Size returns the bytes of c's distinct blocks as members found them, 0: not known.
+	Size(ctx context.Context, c cid.Cid) (uint64, error)
+	// Vector returns, for each author, up to which of its changes the state has them.
+	Vector() map[peer.ID]uint64
+}
+
+// Changes of the state since the last ones: the CIDs whose pins changed, or Rescan
+// when they are too many to name. With them the state is at Vector or later.
+type Changes struct {
+	CIDs   []cid.Cid
+	Rescan bool
+	Vector map[peer.ID]uint64
+}
+
+// Feed waits for changes. It coalesces, keeps what nobody asked for, and loses
+// nothing. An error while ctx lives ends the tracker.
+type Feed interface {
+	Next(ctx context.Context) (Changes, error)
+}
+
+// Views is the allocation under the present membership.
+type Views interface {
+	View() *allocation.View
+	// Changed returns a channel that delivers or closes when View may have changed
+	// since the call. It is asked for anew each time.
+	Changed() <-chan struct{}
+}
+
+// Coverage is what other members say.
+type Coverage interface {
+	// Covered says whether the latest statement of a member covers the pin: it was
+	// made with the pin known and does not except it.
+	Covered(ctx context.Context, p pinset.Pin, by peer.ID) bool
+}
+
+// Pinner is the IPFS node's role of that name; see ipfsclient.Pinner.
+type Pinner interface {
+	Pin(ctx context.Context, c cid.Cid, opts pinset.PinOptions) error
+	Unpin(ctx context.Context, c cid.Cid, mode pinset.Mode) error
+	PinOf(ctx context.Context, c cid.Cid) (pinset.NodePin, error)
+	Pins(ctx context.Context) iter.Seq2[pinset.NodePin, error]
+}
+
+// Disk is what the tracker asks about space; see ipfsclient.Reader and Storage.
+type Disk interface {
+	DAGSize(ctx context.Context, c cid.Cid, mode pinset.Mode) (pinset.Progress, error)
+	RepoStat(ctx context.Context) (pinset.RepoStat, error)
+}
+
+// Node is the IPFS node.
+type Node interface {
+	Pinner
+	Disk
+}
+
+// Connector brings the IPFS node into contact with others before a fetch. It is
+// called beside the fetch, may take as long as the fetch does, and keeps its own
+// errors.
+type Connector interface {
+	ConnectHolders(ctx context.Context, c cid.Cid, holders []peer.ID)
+}
+
+// Sizes takes the size of a DAG that was found here: bytes of its distinct
+// blocks. Rank is this member's place in the allocation (0 is the first). It
+// must not block.
+type Sizes interface {
+	Found(c cid.Cid, bytes uint64, rank int)
+}
+
+// Turns lets the clusters of one daemon look and act at one CID of their IPFS
+// node one after the other. The zero value is ready; all trackers of a daemon
+// share one.
+type Turns struct{ stripes [1024]sync.Mutex }
+
+func (t *Turns) take(k key) (release func()) {
+	m := &t.stripes[k.stripe()]
+	m.Lock()
+	return m.Unlock
+}
+
+// Deps are the tracker's neighbours. Connector, Sizes and Turns may be nil.
+type Deps struct {
+	State     State
+	Feed      Feed
+	Views     Views
+	Node      Node
+	Coverage  Coverage
+	Connector Connector
+	Sizes     Sizes
+	Turns     *Turns
+	Ledger    ds.Batching // shared by the daemon's clusters
+}
+
+func (c Config) withDefaults() Config {
+	num := func(v *int, def int) {
+		if *v <= 0 {
+			*v = def
+		}
+	}
+	dur := func(v *time.Duration, def time.Duration) {
+		if *v <= 0 {
+			*v = def
+		}
+	}
+	num(&c.Concurrency, 16)
+	num(&c.Waiting, 32)
+	dur(&c.Patience, 3*time.Second)
+	dur(&c.WaitingTime, time.Minute)
+	dur(&c.Grace, 24*time.Hour)
+	dur(&c.Sweep, time.Hour)
+	dur(&c.Recheck, time.Minute)
+	dur(&c.CallTime, 30*time.Second)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.Log = c.Log.With("component", "tracker")
+	return c
+}
+
+// Validate says what is missing or impossible.
+func (c Config) Validate() error {
+	switch {
+	case c.Self == "":
+		return pinset.Invalid("tracker: no peer id")
+	case c.Cluster == "":
+		return pinset.Invalid("tracker: no cluster id")
+	case len(c.Mark) != markLen:
+		return pinset.Invalid("tracker: mark %q: want %d characters", c.Mark, markLen)
+	case c.Lent == nil:
+		return pinset.Invalid("tracker: no limit on the lent bytes")
+	}
+	return nil
+}

@@ -1,0 +1,342 @@
+package tracker
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"strings"
+	"time"
+
+	"github.com/pinfold/pinfold/pinset"
+)
+
+// facts is all that a decision about one item rests on.
+type facts struct {
+	key     key
+	want    want
+	claims  int     // pins of the CID in the pinset, of all owners
+	entry   entry   // what the ledger says; zero: nothing
+	node    present // what the IPFS node shows
+	shared  bool    // the name that the node shows is in another cluster's ledger of this daemon
+	claimed bool    // another cluster of this daemon has the item in its ledger
+	covered bool    // others cover every pin of which we hold a copy and shall not
+	broken  bool    // our pin is there, and blocks below it are not
+	fetched bool    // the IPFS node has just said that it pinned it for us, and Size was counted
+	room    room
+	mark    marker
+	grace   time.Duration
+}
+
+// want is what the allocation assigns to this member, over all pins of one CID.
+type want struct {
+	extent  extent
+	binding bool
+	rank    int    // the best of its places among the holders
+	v0      bool   // the CID was typed in version 0
+	name    string // of our pin at the node, with the mark
+	need    uint64 // bytes that are known to come, 0: not known
+}
+
+// present is a root pin as the IPFS node shows it.
+type present struct {
+	extent extent
+	name   string
+}
+
+// verb is what to do about an item.
+type verb uint8
+
+const (
+	rest   verb = iota // as it should be: write the entry down
+	keep               // held on for now, look again at action.at
+	fetch              // pin at the node
+	letGo              // unpin at the node, then decide anew
+	forget             // nothing of ours is at the node: drop the entry
+	refuse             // not possible now: the entry says why
+)
+
+func (v verb) String() string {
+	return [...]string{"rest", "keep", "fetch", "let go", "forget", "refuse"}[v]
+}
+
+// action is what decide wants done, and the entry that then holds. For fetch and
+// letGo the entry is written before the node is asked.
+type action struct {
+	verb  verb
+	entry entry
+	mode  pinset.Mode // for fetch and letGo
+	at    time.Time   // for keep: when to decide anew
+	ended bool        // a fetch or a letting go was not possible; the entry says why
+}
+
+// decide says what to do about one item. It is a pure function.
+func decide(now time.Time, f facts) action {
+	e := &f.entry
+	known := e.exists()
+	e.Want, e.Binding, e.Seen = f.want.extent, f.want.binding, e.Seen || f.claims > 0
+	ours := f.node.extent > nothing && f.mark.on(f.node.name) && (f.node.name == e.Name || f.shared)
+	target, at := retain(now, &f)
+	switch {
+	case target == nothing && (!ours || f.claimed || !known):
+		return action{verb: forget}
+	case target == nothing:
+		return release(now, &f)
+	case ours && f.node.extent >= target && !f.broken:
+		return hold(now, &f, target, at)
+	case !ours && f.node.extent >= target:
+		return borrow(now, &f, at)
+	}
+	miss(now, &f)
+	if f.node.extent > nothing && !ours {
+		return refused(now, &f, obstructed)
+	}
+	return bring(now, &f, target)
+}
+
+// retain returns how much is to be held, which is more than what is wanted while
+// others do not cover what we hold; then also when to look at that again.
+func retain(now time.Time, f *facts) (extent, time.Time) {
+	e := &f.entry
+	held := max(e.held(), e.Interim)
+	if held <= f.want.extent {
+		e.Covered, e.Interim = 0, nothing
+		return f.want.extent, time.Time{}
+	}
+	if f.claims == 0 {
+		if e.Seen || e.Interim == nothing {
+			return f.want.extent, time.Time{}
+		}
+		// Brought in a moment ago; the pin is on its way into the pinset.
+		if end := time.UnixMilli(e.Since).Add(f.grace); now.Before(end) {
+			return held, end
+		}
+		return f.want.extent, time.Time{}
+	}
+	if !f.covered {
+		e.Covered = 0
+		return held, time.Time{}
+	}
+	if e.Covered == 0 {
+		e.Covered = now.UnixMilli()
+	}
+	if end := time.UnixMilli(e.Covered).Add(f.grace); now.Before(end) {
+		return held, end
+	}
+	e.Interim = nothing
+	return f.want.extent, time.Time{}
+}
+
+// hold: our pin is there and is enough.
+func hold(now time.Time, f *facts, target extent, at time.Time) action {
+	e := &f.entry
+	if f.fetched && !f.shared && f.room.over(e.Size) {
+		e.Need = max(e.Need, e.Size)
+		e.Error = f.room.reason(e.Need)
+		e.become(pinset.StatusRefused, now)
+		return release(now, f)
+	}
+	e.Placed, e.Name, e.Borrowed, e.Owner = f.node.extent, f.node.name, nothing, ""
+	e.Attempts, e.Retry, e.Error, e.Need = 0, 0, "", 0
+	if target == f.want.extent && f.node.extent > target && !f.claimed && !f.shared {
+		return release(now, f) // a DAG is held, only its root is wanted
+	}
+	e.become(pinset.StatusPinned, now)
+	if target > f.want.extent {
+		return action{verb: keep, entry: *e, at: at}
+	}
+	return action{verb: rest, entry: *e}
+}
+
+// borrow: a pin of the node's owner is there and is enough.
+func borrow(now time.Time, f *facts, at time.Time) action {
+	e := &f.entry
+	e.Placed, e.Size, e.Borrowed, e.Owner = nothing, 0, f.node.extent, f.node.name
+	e.Attempts, e.Retry, e.Error, e.Need = 0, 0, "", 0
+	e.become(pinset.StatusPinned, now)
+	if f.want.extent == nothing {
+		return action{verb: keep, entry: *e, at: at}
+	}
+	return action{verb: rest, entry: *e}
+}
+
+// miss notes that the node no longer has what it had for us.
+func miss(now time.Time, f *facts) {
+	e := &f.entry
+	if e.held() <= f.node.extent {
+		return
+	}
+	if e.Placed > nothing && e.State != pinset.StatusUnpinQueued && e.State != pinset.StatusUnpinError {
+		e.become(pinset.StatusUnexpected, now)
+		e.Error = "the IPFS node no longer has the pin that was placed there"
+	} else {
+		e.become(pinset.StatusQueued, now) // let go by us, or taken away by the owner whose pin served us
+		e.Error = ""
+	}
+	if e.held() > f.want.extent {
+		e.Interim = e.held()
+	}
+	e.Need, e.Size = max(e.Need, e.Size), 0
+	e.Placed, e.Borrowed, e.Owner = nothing, nothing, ""
+}
+
+const obstructed = "the owner of the IPFS node has pinned this block directly; a recursive pin would replace that pin"
+
+func refused(now time.Time, f *facts, why string) action {
+	f.entry.become(pinset.StatusRefused, now)
+	f.entry.Error = why
+	f.entry.Retry = now.Add(jitter(f.key, f.entry.Attempts, refusedTime)).UnixMilli()
+	return action{verb: refuse, entry: f.entry}
+}
+
+// release unpins what is ours and shown under our name.
+func release(now time.Time, f *facts) action {
+	e := &f.entry
+	e.Name = f.node.name
+	if e.State != pinset.StatusRefused {
+		e.become(pinset.StatusUnpinQueued, now)
+	}
+	return action{verb: letGo, entry: *e, mode: f.node.extent.mode()}
+}
+
+// bring: it is not there, or only its root is and that by us.
+func bring(now time.Time, f *facts, target extent) action {
+	e := &f.entry
+	switch e.State {
+	case pinset.StatusWaiting, pinset.StatusPinError, pinset.StatusUnexpected, pinset.StatusRefused:
+	default:
+		e.become(pinset.StatusQueued, now)
+		e.Error = ""
+	}
+	e.Need = max(e.Need, f.want.need)
+	if why := f.room.refusal(e.Need, e.Binding); why != "" {
+		return refused(now, f, why)
+	}
+	if e.State == pinset.StatusRefused {
+		e.become(pinset.StatusQueued, now)
+		e.Error = ""
+	}
+	if e.Name == "" {
+		// A name once written is kept: a fetch under it may still be on its way.
+		e.Name, e.V0 = f.want.name, f.want.v0
+	}
+	return action{verb: fetch, entry: *e, mode: target.mode()}
+}
+
+// room is the space as it was when a decision is made, in bytes.
+type room struct {
+	lent    uint64
+	used    uint64 // by what is held and what is being fetched, without this item
+	ahead   uint64 // wanted by copies that count and wait for their turn
+	free    uint64 // on the file system; meaningless unless known
+	reserve uint64 // that shall stay free
+	known   bool
+}
+
+// over says whether size more bytes are too many.
+func (r room) over(size uint64) bool { return r.used > r.lent || size > r.lent-r.used }
+
+func (r room) reason(need uint64) string {
+	if need == 0 {
+		return fmt.Sprintf("all of the %s lent here are used", pinset.FormatSize(r.lent))
+	}
+	return fmt.Sprintf("needs %s, and %s of the %s lent here are used",
+		pinset.FormatSize(need), pinset.FormatSize(r.used), pinset.FormatSize(r.lent))
+}
+
+// refusal says why need more bytes (0: not known) may not come in, or "".
+func (r room) refusal(need uint64, binding bool) string {
+	switch {
+	case r.over(max(need, 1)):
+		return r.reason(need)
+	case !binding && (r.used+r.ahead < r.ahead || r.used+r.ahead > r.lent || max(need, 1) > r.lent-r.used-r.ahead):
+		return "the room that is left here is kept for copies that count towards the minimum"
+	case r.known && (r.free < r.reserve || need > r.free-r.reserve):
+		return fmt.Sprintf("the disk has %s free, of which %s are kept in reserve",
+			pinset.FormatSize(r.free), pinset.FormatSize(r.reserve))
+	}
+	return ""
+}
+
+// Why we end a fetch ourselves.
+var (
+	errStalled  = errors.New("no progress: nobody was found who provides it")
+	errOverLent = errors.New("would go over the lent bytes")
+	errReserve  = errors.New("would go into the reserve of the disk")
+	errUnwanted = errors.New("no longer wanted")
+)
+
+// Backoff of what failed. Refusals are looked at again at this interval at the
+// latest; room that appears is noticed earlier.
+const (
+	errorBase   = 5 * time.Second
+	errorMost   = time.Hour
+	waitingBase = time.Minute
+	waitingMost = 6 * time.Hour
+	refusedTime = 15 * time.Minute
+	maxError    = 300 // bytes of a message in the ledger
+)
+
+// failed returns the entry after its fetch ended with err, having fetched so many
+// bytes. It is a pure function.
+func failed(now time.Time, k key, e entry, err error, got uint64) entry {
+	switch {
+	case errors.Is(err, errUnwanted):
+		return e
+	case errors.Is(err, errOverLent), errors.Is(err, errReserve):
+		e.become(pinset.StatusRefused, now)
+		e.Need = max(e.Need, got)
+		e.Error = "stopped after " + pinset.FormatSize(got) + ": it " + limitOf(err).Error()
+		e.Retry = now.Add(jitter(k, e.Attempts, refusedTime)).UnixMilli()
+		return e
+	case errors.Is(err, errStalled):
+		e.become(pinset.StatusWaiting, now)
+		e.Retry = now.Add(backoff(k, e.Attempts, waitingBase, waitingMost)).UnixMilli()
+	default:
+		e.become(pinset.StatusPinError, now)
+		e.Retry = now.Add(backoff(k, e.Attempts, errorBase, errorMost)).UnixMilli()
+	}
+	e.Attempts++
+	e.Error = clip(err.Error())
+	return e
+}
+
+func limitOf(err error) error {
+	if errors.Is(err, errReserve) {
+		return errReserve
+	}
+	return errOverLent
+}
+
+// unpinFailed returns the entry after letting go failed.
+func unpinFailed(now time.Time, k key, e entry, err error) entry {
+	e.become(pinset.StatusUnpinError, now)
+	e.Retry = now.Add(backoff(k, e.Attempts, errorBase, errorMost)).UnixMilli()
+	e.Attempts++
+	e.Error = clip(err.Error())
+	return e
+}
+
+// backoff doubles with each attempt up to most, and spreads.
+func backoff(k key, attempts uint64, base, most time.Duration) time.Duration {
+	d := most
+	if attempts < 32 {
+		d = min(most, base<<attempts)
+	}
+	return jitter(k, attempts, d)
+}
+
+// jitter spreads d over three quarters to five quarters of it, by the item and
+// the attempt, so that what failed together does not come back together.
+func jitter(k key, attempts uint64, d time.Duration) time.Duration {
+	h := fnv.New32a()
+	h.Write([]byte(k))
+	h.Write([]byte{byte(attempts), byte(attempts >> 8)})
+	return d*3/4 + time.Duration(uint64(d/2)*uint64(h.Sum32()>>16)>>16)
+}
+
+func clip(s string) string {
+	if len(s) <= maxError {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxError], "")
+}

@@ -1,0 +1,409 @@
+package tracker
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/pinfold/pinfold/allocation"
+	"github.com/pinfold/pinfold/pinset"
+)
+
+const (
+	batchSize  = 256             // items that share one write to the ledger
+	stateRetry = 5 * time.Second // after the state could not be read
+)
+
+// listen hands on what the feed says.
+func (t *Tracker) listen(ctx context.Context, out chan<- Changes) error {
+	for {
+		c, err := t.deps.Feed.Next(ctx)
+		if err != nil {
+			return pinset.Wrap(pinset.KindInternal, err, "track changes of the pinset")
+		}
+		select {
+		case out <- c:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// evaluate compares what is assigned here with the ledger: everything at the
+// start, when the members change and when the feed says so, else what changed.
+func (t *Tracker) evaluate(ctx context.Context, changes <-chan Changes) error {
+	all := true
+	for {
+		changed := t.deps.Views.Changed()
+		view := t.deps.Views.View()
+		var err error
+		if all || view.Digest() != t.evaluatedView() {
+			if all, err = t.rescan(ctx, view, changes); err == nil {
+				continue
+			}
+		} else {
+			select {
+			case c := <-changes:
+				all, err = t.changed(ctx, view, c)
+			case <-changed:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		t.stateFault(err)
+		if err != nil {
+			all = true // what was to be looked at is among all
+			if !pause(ctx, stateRetry) {
+				return ctx.Err()
+			}
+		}
+	}
+}
+
+func (t *Tracker) evaluatedView() [32]byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.view.digest
+}
+
+// changed evaluates what the feed named, or asks for a full rescan.
+func (t *Tracker) changed(ctx context.Context, view *allocation.View, c Changes) (all bool, err error) {
+	if c.Rescan {
+		return true, nil
+	}
+	for part := range slices.Chunk(c.CIDs, batchSize) {
+		keys := make([]key, len(part))
+		for i, at := range part {
+			keys[i] = keyOf(at)
+		}
+		slices.Sort(keys)
+		keys = slices.Compact(keys) // two versions of a CID are one item
+		if err := t.assign(ctx, view, keys, true); err != nil {
+			return false, err
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.view.vector = c.Vector
+	t.version++
+	return false, nil
+}
+
+// rescan walks the pinset and the ledger side by side, in the order of their
+// keys, and evaluates what is not at rest under view. New changes are looked at
+// in between. It says whether another rescan is needed.
+func (t *Tracker) rescan(ctx context.Context, view *allocation.View, changes <-chan Changes) (again bool, err error) {
+	t.mu.Lock()
+	t.view = evaluated{digest: view.Digest()}
+	t.version++
+	t.mu.Unlock()
+	vector := t.deps.State.Vector()
+	var batch []key
+	flush := func() error {
+		err := t.assign(ctx, view, batch, false)
+		batch = batch[:0]
+		for err == nil {
+			select {
+			case c := <-changes:
+				var more bool
+				more, err = t.changed(ctx, view, c)
+				if again = again || more; !more {
+					vector = c.Vector
+				}
+				continue
+			default:
+			}
+			break
+		}
+		return err
+	}
+	err = t.sideBySide(ctx, func(g grouped) error {
+		w, err := t.wantOf(ctx, view, g.pins)
+		if err != nil || atRest(g.entry, w, len(g.pins)) {
+			return err
+		}
+		if batch = append(batch, g.key); len(batch) < batchSize {
+			return nil
+		}
+		return flush()
+	})
+	if err == nil {
+		err = flush()
+	}
+	if err != nil {
+		return true, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.view = evaluated{stable: !again, digest: view.Digest(), vector: vector}
+	t.version++
+	return again, nil
+}
+
+// grouped is one CID with its pins and its ledger entry, either of which may be
+// missing.
+type grouped struct {
+	key   key
+	pins  []pinset.Pin
+	entry entry
+}
+
+// sideBySide merges the streams of the pinset and the ledger by CID.
+func (t *Tracker) sideBySide(ctx context.Context, visit func(grouped) error) error {
+	nextPin, stopPins := iter.Pull2(groups(t.deps.State.Pins(ctx, "")))
+	defer stopPins()
+	nextItem, stopItems := iter.Pull2(t.ledger.all(ctx))
+	defer stopItems()
+	g, err, morePins := nextPin()
+	if err != nil {
+		return err
+	}
+	it, err, moreItems := nextItem()
+	if err != nil {
+		return err
+	}
+	for morePins || moreItems {
+		order := -1
+		if !morePins {
+			order = 1
+		} else if moreItems {
+			order = strings.Compare(g.key.text(), it.key.text())
+		}
+		out := g
+		if order == 0 {
+			out.entry = it.entry
+		} else if order > 0 {
+			out = grouped{key: it.key, entry: it.entry}
+		}
+		if err := visit(out); err != nil {
+			return err
+		}
+		if order <= 0 {
+			if g, err, morePins = nextPin(); err != nil {
+				return err
+			}
+		}
+		if order >= 0 {
+			if it, err, moreItems = nextItem(); err != nil {
+				return err
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+// groups joins the pins of one CID, which stand together.
+func groups(pins iter.Seq2[pinset.Pin, error]) iter.Seq2[grouped, error] {
+	return func(yield func(grouped, error) bool) {
+		var g grouped
+		for p, err := range pins {
+			if err != nil {
+				yield(grouped{}, err)
+				return
+			}
+			if k := keyOf(p.CID); k != g.key {
+				if g.key != "" && !yield(g, nil) {
+					return
+				}
+				g = grouped{key: k}
+			}
+			g.pins = append(g.pins, p)
+		}
+		if g.key != "" {
+			yield(g, nil)
+		}
+	}
+}
+
+// atRest says whether an item needs no look: what is wanted is what is held.
+func atRest(e entry, w want, claims int) bool {
+	if !e.exists() {
+		return w.extent == nothing
+	}
+	return e.State == pinset.StatusPinned && w.extent > nothing && e.held() == w.extent && e.Interim == nothing &&
+		e.Want == w.extent && e.Binding == w.binding && e.Seen == (claims > 0)
+}
+
+// assign writes down what is wanted of items, and queues those that are not at
+// rest. Items that somebody works on are only told.
+func (t *Tracker) assign(ctx context.Context, view *allocation.View, keys []key, fresh bool) error {
+	jobs := t.lift(keys)
+	puts := make([]change, 0, len(keys))
+	out := make(map[key]outcome, len(keys))
+	var err error
+	for _, k := range keys {
+		var pins []pinset.Pin
+		var w want
+		var e entry
+		if pins, err = t.deps.State.PinsOf(ctx, k.cid()); err == nil {
+			w, err = t.wantOf(ctx, view, pins)
+		}
+		if err != nil {
+			break
+		}
+		if jobs[k] == nil {
+			t.tell(k, w)
+			continue
+		}
+		if e, err = t.load(ctx, k); err != nil {
+			break
+		}
+		to := planned(time.Now(), e, w, len(pins))
+		out[k] = outcome{entry: to, fresh: fresh}
+		if to != e {
+			puts = append(puts, change{k, e, to})
+		}
+	}
+	if err == nil {
+		err = t.store(ctx, puts...)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k, j := range jobs {
+		if err != nil {
+			t.putBack(j)
+		} else {
+			t.settle(j, out[k])
+		}
+	}
+	return err
+}
+
+// lift makes the caller work on those items that nobody works on.
+func (t *Tracker) lift(keys []key) map[key]*job {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	jobs := make(map[key]*job, len(keys))
+	for _, k := range keys {
+		if t.queue.isBusy(k) {
+			continue
+		}
+		j := t.queue.get(k)
+		t.queue.lift(j)
+		jobs[k] = j
+	}
+	return jobs
+}
+
+// putBack gives up a job without having learnt anything: it is looked at again.
+// The caller holds t.mu.
+func (t *Tracker) putBack(j *job) {
+	t.queue.place(j, time.Now(), time.Now().Add(stateRetry))
+}
+
+// tell lets whoever works on an item know that it changed, and stops a fetch of
+// what is not wanted any more. Until it is looked at, a report names the item.
+func (t *Tracker) tell(k key, w want) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	busy := t.queue.isBusy(k)
+	j := t.queue.get(k)
+	missing := j.missing()
+	j.wanted, j.suspect = w.extent > nothing, true
+	if missing != j.missing() {
+		t.version++
+	}
+	if !busy { // settled since, maybe on what was true before this change
+		t.queue.lift(j)
+		t.queue.place(j, time.Now(), time.Time{})
+		poke(t.wake)
+		return
+	}
+	j.again = true
+	if r := t.runs[k]; r != nil && w.extent == nothing && !r.retained {
+		r.cancel(errUnwanted)
+	}
+}
+
+// planned returns the entry that says what is now wanted. What was wanted anew has
+// its name in the ledger before the IPFS node is asked. It is a pure function.
+func planned(now time.Time, e entry, w want, claims int) entry {
+	if !e.exists() {
+		if w.extent == nothing {
+			return e
+		}
+		e = entry{Name: w.name, V0: w.v0, Need: w.need}
+		e.become(pinset.StatusQueued, now)
+	}
+	e.Want, e.Binding, e.Seen = w.extent, w.binding, e.Seen || claims > 0
+	return e
+}
+
+// wantOf says what of one CID's pins is assigned to this member.
+func (t *Tracker) wantOf(ctx context.Context, view *allocation.View, pins []pinset.Pin) (want, error) {
+	w := want{rank: -1}
+	if len(pins) == 0 {
+		w.name = t.mark.name("")
+		return w, nil
+	}
+	size, err := t.deps.State.Size(ctx, pins[0].CID)
+	if err != nil {
+		return w, err
+	}
+	for _, p := range pins {
+		it := itemOf(p, size)
+		if !view.Holds(t.cfg.Self, it) {
+			continue
+		}
+		at := view.Allocate(it)
+		rank := slices.Index(at.Holders, t.cfg.Self)
+		if rank >= 0 && (w.rank < 0 || rank < w.rank) {
+			w.rank = rank
+		}
+		w.binding = w.binding || rank >= 0 && rank < at.Binding
+		if x := extentOf(p.Mode); x > w.extent {
+			w.extent, w.v0, w.name = x, p.CID.Version() == 0, t.mark.name(p.Name)
+		}
+		if w.extent == wholeDAG {
+			w.need = max(w.need, it.Size)
+		}
+	}
+	if w.extent == nothing {
+		w.name, w.v0 = t.mark.name(pins[0].Name), pins[0].CID.Version() == 0
+	}
+	return w, nil
+}
+
+// itemOf is the pin as the allocation sees it. Size is what members found.
+func itemOf(p pinset.Pin, size uint64) allocation.Item {
+	return allocation.Item{Hash: p.CID.Hash(), Want: p.Replication, Tags: p.Tags, Include: p.Include, Size: max(p.Size, size)}
+}
+
+// covered says whether others cover every pin of which more is held here than is
+// wanted. A protected copy needs as many of them as count towards the minimum,
+// any other copy all that do.
+func (t *Tracker) covered(ctx context.Context, view *allocation.View, f *facts, pins []pinset.Pin) (bool, error) {
+	var c cid.Cid
+	var size uint64
+	for _, p := range pins {
+		if extentOf(p.Mode) <= f.want.extent {
+			continue
+		}
+		if c != p.CID {
+			var err error
+			if size, err = t.deps.State.Size(ctx, p.CID); err != nil {
+				return false, err
+			}
+			c = p.CID
+		}
+		at := view.Allocate(itemOf(p, size))
+		among := at.Holders[:at.Binding]
+		if f.entry.Interim > nothing {
+			among = append(at.Holders, at.Mirrors...)
+		}
+		have := 0
+		for _, id := range among {
+			if id != t.cfg.Self && t.deps.Coverage.Covered(ctx, p, id) {
+				have++
+			}
+		}
+		if at.Short > 0 || have < at.Binding {
+			return false, nil
+		}
+	}
+	return true, nil
+}
