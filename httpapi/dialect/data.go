@@ -136,3 +136,11 @@ type Health struct {
 	OK      bool                 `json:"ok"` // no entry is an error
 	Entries []pinset.HealthEntry `json:"entries"`
 }
+
+// Setting is one key of the daemon's configuration; a secret's Value is hidden.
+type Setting struct {
+	Key    string `json:"key"`
+	Value  string `json:"value"`
+	Source string `json:"source"` // default, file, environment, flag
+	Doc    string `json:"doc,omitempty"`
+}

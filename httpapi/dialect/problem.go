@@ -7,6 +7,13 @@ import (
 	"github.com/pinfold/pinfold/pinset"
 )
 
+// The trailers of a stream: ipfs-cluster's, which is the error's text, and ours,
+// which is the whole problem in one line. The first is "" when all went well.
+const (
+	TrailerError   = "X-Stream-Error"
+	TrailerProblem = "Pinfold-Problem"
+)
+
 // Problem is the body of every error: ipfs-cluster's {code, message} and the
 // members of problem JSON (RFC 9457) in one object.
 type Problem struct {

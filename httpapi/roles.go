@@ -1,0 +1,129 @@
+package httpapi
+
+import (
+	"context"
+	"iter"
+	"slices"
+
+	"github.com/ipfs/boxo/files"
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/pinfold/pinfold/httpapi/client"
+	"github.com/pinfold/pinfold/httpapi/dialect"
+	"github.com/pinfold/pinfold/pinset"
+)
+
+// The roles below are called from many goroutines at once. A sequence is ranged
+// over once; the range ends early when the client goes away. Errors carry a
+// pinset.Kind, which becomes the HTTP status.
+
+// Pinset is the replicated set of pins. A change that is answered is durable.
+type Pinset interface {
+	// Pin adds or replaces one owner's pin. Doing it twice is doing it once.
+	Pin(ctx context.Context, p pinset.Pin) (pinset.Pin, pinset.Receipt, error)
+	// Unpin removes one owner's pin and returns what it was. KindNotFound: this
+	// owner has none.
+	Unpin(ctx context.Context, c cid.Cid, owner string) (pinset.Pin, pinset.Receipt, error)
+	PinOf(ctx context.Context, c cid.Cid, owner string) (pinset.Pin, error)
+	// Pins yields all owners' pins in the order of their keys.
+	Pins(ctx context.Context) iter.Seq2[pinset.Pin, error]
+}
+
+// Statuses say where data is. With local, only this peer is asked.
+type Statuses interface {
+	Status(ctx context.Context, c cid.Cid, local bool) (pinset.Summary, error)
+	StatusAll(ctx context.Context, local bool) iter.Seq2[pinset.Summary, error]
+	// Recover tries again at once what failed.
+	Recover(ctx context.Context, c cid.Cid) (pinset.Summary, error)
+	RecoverAll(ctx context.Context) error
+	Agreement(ctx context.Context) (pinset.Agreement, error)
+}
+
+// Members are the peers of the cluster.
+type Members interface {
+	Self(ctx context.Context) (pinset.Peer, error)
+	Peers(ctx context.Context) iter.Seq2[pinset.Peer, error]
+	Invite(ctx context.Context) (pinset.Invite, error)
+	Leave(ctx context.Context) error
+}
+
+// Data is what is kept. A path is /ipfs/CID with names below it.
+type Data interface {
+	// Add brings dir's entries in and pins each as template says. It reads dir
+	// while it is ranged over, and nothing of it afterwards.
+	Add(ctx context.Context, dir files.Directory, opts pinset.AddOptions, template pinset.Pin) iter.Seq2[pinset.Added, error]
+	Open(ctx context.Context, path string) (files.Node, error)
+	List(ctx context.Context, path string) iter.Seq2[pinset.Link, error]
+	// GC collects the garbage of this peer's IPFS node and yields what went.
+	GC(ctx context.Context) iter.Seq2[cid.Cid, error]
+}
+
+// Health tells the faults that are present now, the worst first.
+type Health interface {
+	Health(ctx context.Context) []pinset.HealthEntry
+}
+
+// Spread tells how far a change has got: the number of members, this one
+// included, whose latest word covers it.
+type Spread interface {
+	Seen(ctx context.Context, r pinset.Receipt) (int, error)
+}
+
+// Cluster is one cluster that this daemon is a member of.
+type Cluster struct {
+	ID, Name string
+	Pinset   Pinset
+	Statuses Statuses
+	Members  Members
+	Data     Data
+	Health   Health
+
+	// What a cluster need not offer; nil is answered with KindConflict, but for
+	// Allocate: lists then go without allocations.
+	Spread   Spread
+	Allocate func(pinset.Pin) []peer.ID // holders in rank order
+	Remove   func(context.Context, peer.ID) error
+}
+
+// Setting is one key of the daemon's configuration.
+type Setting = dialect.Setting
+
+// Daemon is the process behind the API.
+type Daemon interface {
+	// Cluster is the one in force, which joining replaces. KindUnavailable: it is
+	// not up yet, or not any more.
+	Cluster(ctx context.Context) (*Cluster, error)
+	// Join leaves the present cluster for the invite's, and returns when this peer
+	// is a member there. give is in bytes, 0 for what is configured.
+	Join(ctx context.Context, invite, name string, give uint64) error
+	Config(ctx context.Context) ([]Setting, error)
+}
+
+// Grant is what a token allows.
+type Grant struct {
+	User       string // for messages; not secret
+	Scopes     []pinset.Scope
+	Owner      string // whose pins it acts for; only ScopeAdmin acts for others
+	NamePrefix string // of the pins it may touch
+}
+
+// Has says whether the grant covers a scope; admin covers all.
+func (g Grant) Has(s pinset.Scope) bool {
+	return slices.Contains(g.Scopes, s) || slices.Contains(g.Scopes, pinset.ScopeAdmin)
+}
+
+// Authorise returns what a token allows, or an error that says why it allows
+// nothing. It must take the same time for each wrong token.
+type Authorise func(ctx context.Context, token string) (Grant, error)
+
+// The client's names, for those who import this package only.
+type (
+	Client        = client.Client        // asks a daemon's API
+	Wait          = client.Wait          // what a pin is waited for
+	StatusOptions = client.StatusOptions // narrow a list of statuses
+)
+
+// NewClient returns a client for an address: the path of a unix socket, host:port,
+// or a URL. token may be "".
+func NewClient(address, token string) *Client { return client.New(address, token) }
