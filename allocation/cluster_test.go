@@ -67,6 +67,15 @@ func (d *dice) plain(n int) []Member {
 	return out
 }
 
+// sites is plain without the regions.
+func (d *dice) sites(n int) []Member {
+	out := d.plain(n)
+	for i := range out {
+		out[i].Domains = out[i].Domains[1:]
+	}
+	return out
+}
+
 // flat is plain without domains.
 func (d *dice) flat(n int) []Member {
 	out := d.plain(n)
@@ -105,6 +114,21 @@ func (d *dice) motley(n int) []Member {
 		if d.chance(5) {
 			m.Cap = uint64(d.below(3))
 		}
+	}
+	return out
+}
+
+// shares returns n chances below one that sum to r, roughly: of capacities with
+// the certain ones made less so.
+func (d *dice) shares(n, r int) []float64 {
+	out := make([]float64, n)
+	var sum float64
+	for i := range out {
+		out[i] = float64(d.capacity())
+		sum += out[i]
+	}
+	for i := range out {
+		out[i] = min(0.999, float64(float64(out[i]*float64(r))/sum))
 	}
 	return out
 }

@@ -12,7 +12,7 @@ const (
 )
 
 // key is the first eight bytes of SHA-256(domain || b).
-func key(domain, b string) uint64 {
+func key[T ~string | ~[]byte](domain string, b T) uint64 {
 	var buf [128]byte
 	sum := sha256.Sum256(append(append(buf[:0], domain...), b...))
 	return binary.BigEndian.Uint64(sum[:])

@@ -15,7 +15,7 @@ func (p *plan) holds(item uint64, pos int) bool {
 	}
 	places := p.copies - p.certain
 	y := newYardstick(&me)
-	seen := newGroupSet(p.groups, places)
+	var seen groupSet
 	mine := p.group[pos]
 	for other := p.sure; other < len(p.key); other++ {
 		d := draw(item, p.key[other])
@@ -32,7 +32,7 @@ func (p *plan) holds(item uint64, pos int) bool {
 		}
 		if g := p.group[other]; g == mine {
 			return false
-		} else if seen.add(g) {
+		} else if seen.add(g, p.groups) {
 			if places--; places == 0 {
 				return false
 			}
@@ -82,28 +82,49 @@ func newYardstick(c *candidate) yardstick {
 const slack = 1 << 10
 
 // before says whether a member with this draw (its complement) and rate comes
-// before the yardstick's, where that is clear without its logarithm.
+// before the yardstick's, where that is clear without its logarithm: the interval
+// for it has the length 1 - e^-x, x being the yardstick times the rate.
 func (y yardstick) before(complement, rate uint64) (first, clear bool) {
 	if y.shift < 0 {
 		return false, false
 	}
 	hi, lo := bits.Mul64(y.mantissa, rate)
-	var bound uint64
+	var x uint64
 	switch {
 	case y.shift >= 64:
-		bound = hi >> (y.shift - 64)
+		x = hi >> (y.shift - 64)
 	case hi>>y.shift == 0:
-		bound = hi<<(64-y.shift) | lo>>y.shift
+		x = hi<<(64-y.shift) | lo>>y.shift
 	default:
-		return false, false // beyond the whole interval
+		first = complement < intervalAbove(hi>>y.shift)-slack
+		return first, first
 	}
-	if bound < 1<<64-slack && complement > bound+slack {
-		return false, true // 1 - e^-x <= x
+	if x < 1<<64-slack && complement > x+slack {
+		return false, true // the usual answer: 1 - e^-x <= x
 	}
-	if bound < 1<<63 {
-		square, _ := bits.Mul64(bound, bound)
-		lower := bound - square/2 // 1 - e^-x >= x - x^2/2
-		first = lower > slack && complement < lower-slack
+	x2, _ := bits.Mul64(x, x)
+	x3, _ := bits.Mul64(x2, x)
+	x4, _ := bits.Mul64(x3, x)
+	upper := x - x2/2 + x3/6
+	lower := upper - x4/24
+	switch {
+	case complement > upper+slack:
+		return false, true
+	case lower > slack && complement < lower-slack:
+		return true, true
 	}
-	return first, first
+	return false, false
+}
+
+// intervalAbove is at most 1 - e^-x in units of 2^-64, for x >= n >= 1.
+func intervalAbove(n uint64) uint64 {
+	switch {
+	case n >= 8:
+		return 0xffea03defbefd853 // 1 - e^-8
+	case n >= 4:
+		return 0xfb4faa91f7b0c2e2
+	case n >= 2:
+		return 0xdd5aaab880fc68c0
+	}
+	return 0xa1d2a7274c4320e5
 }

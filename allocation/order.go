@@ -66,10 +66,10 @@ func (p *plan) rank(c []candidate, k int) ([]int32, bool) {
 	})
 	firsts := min(k, p.groups)
 	out := make([]int32, 0, k)
-	seen := newGroupSet(p.groups, len(c))
+	var seen groupSet
 	others := make([]int32, 0, k-firsts)
 	for i := range c {
-		if seen.add(p.group[c[i].pos]) {
+		if seen.add(p.group[c[i].pos], p.groups) {
 			if out = append(out, c[i].member); len(out) == k {
 				return out, true
 			}
@@ -80,30 +80,32 @@ func (p *plan) rank(c []candidate, k int) ([]int32, bool) {
 	return append(out, others...), len(out) == firsts && len(others) == k-firsts
 }
 
-// groupSet is a set of groups: a short list where few are looked at.
+// groupSet is a set of groups: a short list, or a table once it is longer.
 type groupSet struct {
-	few  []int32
+	few  [16]int32
+	n    int
 	many []bool
 }
 
-func newGroupSet(groups, lookups int) groupSet {
-	if lookups > 128 {
-		return groupSet{many: make([]bool, groups)}
+// add reports whether g is new; groups are numbered below limit.
+func (s *groupSet) add(g int32, limit int) bool {
+	if s.many == nil {
+		if slices.Contains(s.few[:s.n], g) {
+			return false
+		}
+		if s.n < len(s.few) {
+			s.few[s.n] = g
+			s.n++
+			return true
+		}
+		s.many = make([]bool, limit)
+		for _, f := range s.few {
+			s.many[f] = true
+		}
 	}
-	return groupSet{few: make([]int32, 0, 8)}
-}
-
-func (s *groupSet) add(g int32) bool {
-	if s.many != nil {
-		was := s.many[g]
-		s.many[g] = true
-		return !was
-	}
-	if slices.Contains(s.few, g) {
-		return false
-	}
-	s.few = append(s.few, g)
-	return true
+	was := s.many[g]
+	s.many[g] = true
+	return !was
 }
 
 // screen tells, from the draw alone, which members may lie under a level of

@@ -1,6 +1,7 @@
 package allocation
 
 import (
+	"math"
 	"slices"
 	"testing"
 
@@ -187,6 +188,21 @@ func TestYardstickAgreesWithTheLogarithms(t *testing.T) {
 	}
 	if clear < 1_000_000 || first < 300_000 {
 		t.Errorf("only %d answers were clear, %d of them \"before\"", clear, first)
+	}
+}
+
+func TestIntervalsOfWholeYardsticks(t *testing.T) {
+	for n := uint64(1); n < 40; n++ {
+		least := 1.0
+		for _, step := range []uint64{8, 4, 2, 1} {
+			if n >= step {
+				least = -math.Expm1(-float64(step))
+				break
+			}
+		}
+		if got := float64(intervalAbove(n)) / (1 << 64); math.Abs(got-least) > 1e-14 {
+			t.Errorf("for %d: %.17f, want %.17f", n, got, least)
+		}
 	}
 }
 

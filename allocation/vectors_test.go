@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"flag"
 	"fmt"
+	"math"
 	"math/big"
 	"os"
 	"slices"
@@ -59,6 +60,8 @@ func (r *vectorReader) read(f []string) {
 	switch f[0] {
 	case "log":
 		r.expect(fmt.Sprintf("%016x", negLog2(number(f[1], 16))), f[2])
+	case "solve":
+		r.expect(floatText(calibrate(floats(f[2]), int(number(f[1], 10)))), f[3])
 	case "cluster":
 		r.members, r.view = nil, nil
 	case "policy":
@@ -120,6 +123,22 @@ func replication(s string) pinset.Replication {
 	least, _ := strconv.Atoi(lo)
 	most, _ := strconv.Atoi(hi)
 	return pinset.Replication{Min: least, Max: most}
+}
+
+func floats(s string) []float64 {
+	var out []float64
+	for _, bits := range list(s, ",") {
+		out = append(out, math.Float64frombits(number(bits, 16)))
+	}
+	return out
+}
+
+func floatText(in []float64) string {
+	var out []string
+	for _, x := range in {
+		out = append(out, fmt.Sprintf("%016x", math.Float64bits(x)))
+	}
+	return listText(out, ",")
 }
 
 func memberText(m Member) string {
@@ -209,6 +228,7 @@ func writeVectors() string {
 # Written by: go test ./allocation -run TestVectors -update
 #
 # log     draw, its negative binary logarithm with 57 places (hex)
+# solve   copies, shares of groups, their weights (IEEE 754 bits, hex): to the last bit
 # policy  algo, days to fill, do mirrors count, default copies
 # member  id (hex), MiB lent, MiB/day in, phi, domains, tags (_ for a space), mirror, state, incarnation
 # digest  M
@@ -218,6 +238,12 @@ func writeVectors() string {
 `)
 	for _, h := range edges() {
 		fmt.Fprintf(&b, "log %016x %016x\n", h, naiveLog(h))
+	}
+	for seed := range 40 {
+		d := dice(seed)
+		r := 2 + seed%4
+		lambda := d.shares(r+1+d.below(12), r)
+		fmt.Fprintf(&b, "solve %d %s %s\n", r, floatText(lambda), floatText(naiveCalibrate(lambda, r)))
 	}
 	for seed, n := range []int{1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 30, 60} {
 		d := dice(1000 + seed)

@@ -55,7 +55,7 @@ func NewView(members []Member, p Policy) *View {
 	for i := range v.members {
 		m := &v.members[i]
 		v.effective = append(v.effective, m.effective(v.policy.FillDays))
-		v.keys = append(v.keys, key(memberDomain, string(m.ID)))
+		v.keys = append(v.keys, key(memberDomain, m.ID))
 		v.index[m.ID] = int32(i)
 		if m.Mirror && m.State == Active {
 			v.mirrors = append(v.mirrors, int32(i))
@@ -94,7 +94,7 @@ func (v *View) Allocate(it Item) Placement {
 		if !q.every {
 			copies = q.copies()
 		}
-		list := v.ids(p.order(key(itemDomain, string(it.Hash)), copies+max(copies, 1)))
+		list := v.ids(p.order(key(itemDomain, it.Hash), copies+max(copies, 1)))
 		copies = min(copies, len(list))
 		out.Holders = append(out.Holders, list[:copies]...)
 		out.Spares = list[copies:]
@@ -113,7 +113,7 @@ func (v *View) Ranked(it Item) []peer.ID {
 	out := v.ids(q.include)
 	if v.known() {
 		p := v.plan(&q)
-		out = append(out, v.ids(p.order(key(itemDomain, string(it.Hash)), len(p.member)))...)
+		out = append(out, v.ids(p.order(key(itemDomain, it.Hash), len(p.member)))...)
 	}
 	return out
 }
@@ -134,7 +134,7 @@ func (v *View) Holds(id peer.ID, it Item) bool {
 	}
 	p := v.plan(&q)
 	pos := p.at[i]
-	return pos >= 0 && (q.every || p.holds(key(itemDomain, string(it.Hash)), int(pos)))
+	return pos >= 0 && (q.every || p.holds(key(itemDomain, it.Hash), int(pos)))
 }
 
 // known says whether this version can compute what the policy asks for. Otherwise
