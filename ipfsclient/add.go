@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	chunk "github.com/ipfs/boxo/chunker"
 	"github.com/ipfs/boxo/files"
 	"github.com/ipfs/go-cid"
 
@@ -57,6 +58,9 @@ func addQuery(opts pinset.AddOptions) (url.Values, error) {
 	if chunker == "" {
 		chunker = DefaultChunker
 	}
+	if _, err := chunk.FromString(strings.NewReader(""), chunker); err != nil {
+		return nil, pinset.Invalid("chunker %q: %v", chunker, err)
+	}
 	return args("cid-version", strconv.Itoa(opts.CIDVersion), "raw-leaves", strconv.FormatBool(raw),
 		"chunker", chunker, "hash", "sha2-256", "trickle", "false", "inline", "false",
 		"max-file-links", "174", "max-directory-links", "0", "max-hamt-fanout", "256", "empty-dirs", "true",
@@ -70,7 +74,8 @@ func (a *adding) run(ctx context.Context, dir files.Directory) error {
 		dir.Close()
 		return err
 	}
-	tree := files.Directory(named{dir})
+	var open reading
+	tree := files.Directory(named{dir, &open})
 	if !a.opts.Hidden {
 		tree = Visible(tree)
 	}
@@ -83,6 +88,7 @@ func (a *adding) run(ctx context.Context, dir files.Directory) error {
 		r.close()
 	}
 	<-up.done // net/http may still be reading
+	open.close()
 	dir.Close()
 	if up.err != nil {
 		return fmt.Errorf("read what is to be added: %w", up.err)
@@ -198,40 +204,4 @@ func (u *upload) Close() error {
 		close(u.done)
 	}
 	return nil
-}
-
-// named refuses names that Kubo would take for paths, at any depth.
-type named struct{ files.Directory }
-
-func (d named) Entries() files.DirIterator { return &namedEntries{DirIterator: d.Directory.Entries()} }
-
-type namedEntries struct {
-	files.DirIterator
-	err error
-}
-
-func (it *namedEntries) Next() bool {
-	if !it.DirIterator.Next() {
-		return false
-	}
-	if name := it.Name(); name == "." || name == ".." || strings.Contains(name, "/") {
-		it.err = pinset.Invalid("file name %q: want a name, not a path", name)
-		return false
-	}
-	return true
-}
-
-func (it *namedEntries) Err() error {
-	if it.err != nil {
-		return it.err
-	}
-	return it.DirIterator.Err()
-}
-
-func (it *namedEntries) Node() files.Node {
-	n := it.DirIterator.Node()
-	if d, ok := n.(files.Directory); ok {
-		return named{d}
-	}
-	return n
 }

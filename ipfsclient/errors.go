@@ -113,7 +113,7 @@ func rpcFailure(e *RPCError) error {
 		return false
 	}
 	switch {
-	case has("is not pinned", "not pinned or pinned indirectly", "no link named", "could not find", "not found locally", "file does not exist"):
+	case has("is not pinned", "not pinned or pinned indirectly", "no link named", "called on wrong kind", "could not find", "not found locally", "file does not exist"):
 		kind = pinset.KindNotFound
 	case has("is pinned recursively", "already pinned recursively"):
 		kind = pinset.KindConflict

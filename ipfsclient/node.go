@@ -28,14 +28,17 @@ func (c *Client) RepoStat(ctx context.Context) (pinset.RepoStat, error) {
 	}
 	var sys struct {
 		DiskInfo struct {
-			Free uint64 `json:"free_space"`
+			Free  uint64 `json:"free_space"`
+			Total uint64 `json:"total_space"`
 		} `json:"diskinfo"`
 	}
 	err := c.one(ctx, call{name: "diag/sys", wait: c.cfg.Silence}, &sys)
 	if err != nil && !errors.Is(err, ErrAuth) && !saidSo(err) {
 		return pinset.RepoStat{}, fmt.Errorf("ask free space: %w", err)
 	}
-	stat.Free = sys.DiskInfo.Free
+	// What Kubo calls total is what it may still use, and what it calls free has
+	// root's reserve in it. Where the names are right, the lesser is right as well.
+	stat.Free = min(sys.DiskInfo.Free, sys.DiskInfo.Total)
 	return stat, nil
 }
 

@@ -45,20 +45,26 @@ func (c *Client) Open(ctx context.Context, at string) (files.Node, error) {
 		return nil, fmt.Errorf("open %s: %w", at, err)
 	}
 	remote := remote{client: c, ctx: ctx, path: p}
-	switch s.Type {
-	case "file":
-		return &remoteFile{remote: remote, size: int64(s.Size)}, nil
-	case "directory":
-		return &remoteDir{remote: remote}, nil
-	case "symlink":
+	switch {
+	case s.isSymlink():
 		return remote.symlink()
+	case s.Type == "file":
+		return &remoteFile{remote: remote, size: int64(s.Size)}, nil
+	case s.Type == "directory":
+		return &remoteDir{remote: remote}, nil
 	}
 	return nil, pinset.Errorf(pinset.KindInvalid, "open %s: %q is neither file, directory nor link", at, s.Type)
 }
 
 type statMessage struct {
-	Type                 string
+	Type, Mode           string
 	Size, CumulativeSize uint64
+}
+
+// isSymlink reads the mode, Go's in octal: by type, a link is a file to Kubo.
+func (m statMessage) isSymlink() bool {
+	mode, err := strconv.ParseUint(m.Mode, 8, 32)
+	return err == nil && os.FileMode(mode)&os.ModeSymlink != 0
 }
 
 func (c *Client) stat(ctx context.Context, p string) (statMessage, error) {

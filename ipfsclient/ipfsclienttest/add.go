@@ -215,16 +215,21 @@ type counting struct {
 	r       io.Reader
 	n, last uint64
 	report  func(uint64) error
+	err     error // a chunker may ask again after an error
 }
 
 func (c *counting) Read(p []byte) (int, error) {
+	if c.err != nil {
+		return 0, c.err
+	}
 	n, err := c.r.Read(p)
 	c.n += uint64(n)
 	if c.n-c.last >= 256<<10 || err == io.EOF {
 		c.last = c.n
 		if e := c.report(c.n); e != nil {
-			return n, e
+			n, err = 0, e
 		}
 	}
+	c.err = err
 	return n, err
 }
