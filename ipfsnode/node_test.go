@@ -1,0 +1,203 @@
+package ipfsnode
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/ipfs/boxo/files"
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/pinfold/pinfold/ipfsclient"
+	"github.com/pinfold/pinfold/pinset"
+)
+
+var _ ipfsclient.Node = (*Node)(nil)
+
+func everybody(peer.ID) bool { return true }
+
+// testNode opens a node on loopback that serves everybody, and closes it at the end.
+func testNode(t testing.TB, edit ...func(*Config)) *Node {
+	t.Helper()
+	cfg := Config{
+		Dir:     t.TempDir(),
+		Listen:  []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/0"), ma.StringCast("/ip4/127.0.0.1/udp/0/quic-v1")},
+		Allowed: everybody,
+	}
+	for _, e := range edit {
+		e(&cfg)
+	}
+	n, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return n
+}
+
+// connect connects two nodes.
+func connect(t testing.TB, a, b ipfsclient.Swarm) {
+	t.Helper()
+	id, err := b.Identity(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Connect(t.Context(), id.Addresses...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// noise is n bytes that are the same for the same seed.
+func noise(seed uint64, n int) []byte {
+	b := make([]byte, n)
+	var key [32]byte
+	key[0], key[1] = byte(seed), byte(seed>>8)
+	rand.NewChaCha8(key).Read(b)
+	return b
+}
+
+func file(b []byte) files.Directory {
+	return files.NewSliceDirectory([]files.DirEntry{files.FileEntry("file", files.NewReaderFile(bytes.NewReader(b)))})
+}
+
+// add adds a tree and returns its last root.
+func add(t testing.TB, n ipfsclient.Adder, dir files.Directory, opts pinset.AddOptions, pinName string) cid.Cid {
+	t.Helper()
+	var last cid.Cid
+	for a, err := range n.Add(t.Context(), dir, opts, pinName) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = a.CID
+	}
+	return last
+}
+
+func read(t testing.TB, n ipfsclient.Reader, path string) []byte {
+	t.Helper()
+	f, err := n.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(files.ToFile(f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func collect(t testing.TB, n ipfsclient.Storage) int {
+	t.Helper()
+	count := 0
+	for _, err := range n.GC(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		count++
+	}
+	return count
+}
+
+func used(t testing.TB, n ipfsclient.Storage) uint64 {
+	t.Helper()
+	st, err := n.RepoStat(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st.Used
+}
+
+func TestAddPinReadCollect(t *testing.T) {
+	n := testNode(t)
+	data := noise(1, 3<<20)
+	root := add(t, n, file(data), pinset.AddOptions{}, "kept")
+	loose := add(t, n, file(noise(2, 1<<20)), pinset.AddOptions{CIDVersion: 1}, "")
+
+	p, err := n.PinOf(t.Context(), root)
+	if err != nil || p.Name != "kept" || p.Mode != pinset.Recursive || !p.CID.Equals(root) {
+		t.Errorf("PinOf = %+v, %v", p, err)
+	}
+	if _, err := n.PinOf(t.Context(), loose); pinset.KindOf(err) != pinset.KindNotFound {
+		t.Errorf("PinOf a root without a pin: %v", err)
+	}
+	before := used(t, n)
+	if got := collect(t, n); got != 5 { // 4 leaves and the root
+		t.Errorf("collected %d blocks, want 5", got)
+	}
+	size, err := n.DAGSize(t.Context(), root, pinset.Recursive)
+	if err != nil || size.Bytes != used(t, n) || size.Blocks != 13 || before <= size.Bytes {
+		t.Errorf("size %+v, %v; used %d, before %d", size, err, used(t, n), before)
+	}
+	if !bytes.Equal(read(t, n, root.String()), data) {
+		t.Error("read something else")
+	}
+	if _, err := n.DAGSize(t.Context(), loose, pinset.Recursive); pinset.KindOf(err) != pinset.KindNotFound {
+		t.Errorf("size of what was collected: %v", err)
+	}
+	if err := n.Unpin(t.Context(), root, pinset.Recursive); err != nil {
+		t.Fatal(err)
+	}
+	if got := collect(t, n); got != 13 || used(t, n) != 0 {
+		t.Errorf("collected %d blocks, %d bytes left", got, used(t, n))
+	}
+}
+
+func TestTwoNodesExchange(t *testing.T) {
+	a, b := testNode(t), testNode(t)
+	connect(t, b, a)
+	data := noise(3, 20<<20)
+	root := add(t, a, file(data), pinset.AddOptions{CIDVersion: 1}, "x")
+	var last pinset.Progress
+	calls := 0
+	err := b.Pin(t.Context(), root, pinset.PinOptions{Name: "y", Progress: func(p pinset.Progress) {
+		if p.Blocks != last.Blocks+1 {
+			t.Errorf("progress %+v after %+v", p, last)
+		}
+		last, calls = p, calls+1
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last.Blocks != 81 || last.Bytes != used(t, b) || calls != 81 {
+		t.Errorf("%d calls, last %+v, used %d", calls, last, used(t, b))
+	}
+	if !bytes.Equal(read(t, b, "/ipfs/"+root.String()), data) {
+		t.Error("read something else")
+	}
+}
+
+func TestStrangersGetNothing(t *testing.T) {
+	friend := testNode(t)
+	stranger := testNode(t)
+	a := testNode(t, func(c *Config) { c.Allowed = func(p peer.ID) bool { return p == friend.swarm.host.ID() } })
+	root := add(t, a, file([]byte("for friends")), pinset.AddOptions{}, "x")
+	connect(t, friend, a)
+	connect(t, stranger, a)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- stranger.Pin(ctx, root, pinset.PinOptions{}) }()
+	if err := friend.Pin(t.Context(), root, pinset.PinOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-done:
+		t.Errorf("a stranger's pin ended: %v", err)
+	default:
+	}
+	cancel()
+	if err := <-done; err == nil {
+		t.Error("a stranger pinned it")
+	}
+	if n := used(t, stranger); n != 0 {
+		t.Errorf("a stranger has %d bytes", n)
+	}
+}
