@@ -150,6 +150,9 @@ func (r *BlockReader) Next() ([]byte, error) {
 		if errors.Is(err, io.EOF) {
 			err = ErrCutOff // the end is said, not implied
 		}
+		if broken(err) {
+			err = fmt.Errorf("%w: %v", ErrForm, err)
+		}
 		r.err = err
 		return nil, err
 	}
@@ -163,3 +166,18 @@ func (r *BlockReader) Err() error { return r.err }
 
 // Verdict returns how the sender says it went, once Next returned io.EOF.
 func (r *BlockReader) Verdict() byte { return r.verdict }
+
+// broken says whether err is the decompressor's: the bytes came, but are none of
+// its.
+func broken(err error) bool {
+	for _, e := range []error{
+		zstd.ErrMagicMismatch, zstd.ErrCRCMismatch, zstd.ErrWindowSizeExceeded, zstd.ErrWindowSizeTooSmall,
+		zstd.ErrReservedBlockType, zstd.ErrCompressedSizeTooBig, zstd.ErrBlockTooSmall, zstd.ErrUnexpectedBlockSize,
+		zstd.ErrDecoderSizeExceeded, zstd.ErrFrameSizeExceeded, zstd.ErrFrameSizeMismatch, zstd.ErrUnknownDictionary,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
