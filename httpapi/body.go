@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"io"
 	"mime"
 	"net/http"
@@ -11,12 +12,14 @@ import (
 	"github.com/pinfold/pinfold/pinset"
 )
 
-// maxDepth of directories in a body.
-const maxDepth = 256
+const (
+	maxDepth = 256 // of directories in a body
+	tailSize = 256 // bytes: a boundary has at most 70
+)
 
 // multipart is the body as a directory that is read as it arrives.
 func (c *call) multipart() (files.Directory, error) {
-	kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
+	kind, params, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/form-data" {
 		return nil, &statusError{http.StatusUnsupportedMediaType, pinset.Invalid("Content-Type %q: want multipart/form-data", c.r.Header.Get("Content-Type"))}
 	}
@@ -24,13 +27,15 @@ func (c *call) multipart() (files.Directory, error) {
 	if err := rc.EnableFullDuplex(); err != nil {
 		return nil, pinset.Wrap(pinset.KindInternal, err, "answer while reading")
 	}
-	c.r.Body = &patientBody{ReadCloser: c.r.Body, deadline: rc.SetReadDeadline}
+	body := &patientBody{ReadCloser: c.r.Body, deadline: rc.SetReadDeadline}
+	c.r.Body = body
 	parts, err := c.r.MultipartReader()
 	if err != nil {
 		return nil, pinset.Wrap(pinset.KindInvalid, err, "body")
 	}
 	dir, err := files.NewFileFromPartReader(parts, kind)
-	return bodyDir{dir, 0}, pinset.Wrap(pinset.KindInvalid, err, "body")
+	whole := func() error { return body.endsWith("--" + params["boundary"] + "--") }
+	return bodyDir{dir, 0, whole}, pinset.Wrap(pinset.KindInvalid, err, "body")
 }
 
 // patientBody waits for each piece of a body for a while, and for all of it
@@ -38,6 +43,7 @@ func (c *call) multipart() (files.Directory, error) {
 type patientBody struct {
 	io.ReadCloser
 	deadline func(time.Time) error
+	tail     []byte // the last bytes that were read
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {
@@ -45,10 +51,24 @@ func (b *patientBody) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := b.ReadCloser.Read(p)
+	b.tail = append(b.tail, p[max(0, n-tailSize):n]...)
+	b.tail = b.tail[max(0, len(b.tail)-tailSize):]
 	if err != nil {
 		_ = b.deadline(time.Time{}) // what follows the body takes the time it takes
 	}
 	return n, err
+}
+
+// endsWith reads what is left and tells whether the form came to its end: one that
+// was cut off between two files looks complete to package multipart.
+func (b *patientBody) endsWith(mark string) error {
+	if _, err := io.Copy(io.Discard, io.LimitReader(b, maxBody)); err != nil {
+		return badBody(err)
+	}
+	if !bytes.Contains(b.tail, []byte(mark)) {
+		return badBody(io.ErrUnexpectedEOF)
+	}
+	return nil
 }
 
 // bodyDir is the body with errors that say whose fault they are, and without the
@@ -56,15 +76,17 @@ func (b *patientBody) Read(p []byte) (int, error) {
 type bodyDir struct {
 	files.Directory
 	depth int
+	whole func() error // says whether the end came
 }
 
 func (d bodyDir) Entries() files.DirIterator {
-	return &bodyEntries{DirIterator: d.Directory.Entries(), depth: d.depth + 1}
+	return &bodyEntries{DirIterator: d.Directory.Entries(), depth: d.depth + 1, whole: d.whole}
 }
 
 type bodyEntries struct {
 	files.DirIterator
 	depth int
+	whole func() error
 }
 
 func (e *bodyEntries) Next() bool { return e.depth <= maxDepth && e.DirIterator.Next() }
@@ -73,13 +95,16 @@ func (e *bodyEntries) Err() error {
 	if e.depth > maxDepth {
 		return pinset.Invalid("body: directories more than %d deep", maxDepth)
 	}
-	return badBody(e.DirIterator.Err())
+	if err := e.DirIterator.Err(); err != nil || e.depth > 1 {
+		return badBody(err)
+	}
+	return e.whole()
 }
 
 func (e *bodyEntries) Node() files.Node {
 	switch n := e.DirIterator.Node().(type) {
 	case files.Directory:
-		return bodyDir{n, e.depth}
+		return bodyDir{n, e.depth, nil}
 	case *files.Symlink:
 		return n
 	case files.File:

@@ -153,11 +153,16 @@ func (f *fake) StatusAll(ctx context.Context, local bool) iter.Seq2[pinset.Summa
 		return sequence(f.statusSeq, f.err)
 	}
 	return func(yield func(pinset.Summary, error) bool) {
+		seen := map[cid.Cid]bool{}
 		for p, err := range f.Pins(ctx) {
 			if err != nil {
 				yield(pinset.Summary{}, err)
 				return
 			}
+			if seen[p.CID] {
+				continue
+			}
+			seen[p.CID] = true
 			if s, err := f.Status(ctx, p.CID, local); !yield(s, err) {
 				return
 			}

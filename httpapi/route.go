@@ -210,7 +210,7 @@ func cleanPath(path string) (string, error) {
 	if len(path) > 1 {
 		path = strings.TrimSuffix(path, "/")
 	}
-	if !strings.HasPrefix(path, "/") || strings.Contains(path, "//") || strings.ContainsRune(path, 0) {
+	if !strings.HasPrefix(path, "/") || len(path) > 1 && path[len(path)-1] == '/' || strings.Contains(path, "//") || strings.ContainsRune(path, 0) {
 		return "", pinset.Invalid("path %q: empty names are not possible in it", path)
 	}
 	if strings.Contains(path, "/.") {

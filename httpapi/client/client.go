@@ -36,7 +36,7 @@ type Client struct {
 func New(address, token string) *Client {
 	c := &Client{token: token, where: address}
 	transport := &http.Transport{
-		MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, DisableCompression: true,
+		MaxIdleConnsPerHost: 256, IdleConnTimeout: time.Minute, DisableCompression: true,
 		TLSHandshakeTimeout: 10 * time.Second, ExpectContinueTimeout: time.Second,
 	}
 	dial := &net.Dialer{Timeout: 10 * time.Second}
