@@ -2,6 +2,7 @@ package ipfsnode
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -32,7 +33,7 @@ func (n *Node) Add(ctx context.Context, dir files.Directory, opts pinset.AddOpti
 	return func(yield func(pinset.Added, error) bool) {
 		defer dir.Close()
 		a := adder{node: n, opts: opts, pinName: pinName, yield: yield}
-		if err := a.add(ctx, dir); err != nil && err != errStopped {
+		if err := a.add(ctx, dir); err != nil && !errors.Is(err, errStopped) {
 			yield(pinset.Added{}, fmt.Errorf("add: %w", err))
 		}
 	}
@@ -47,6 +48,7 @@ type adder struct {
 
 	builder   cid.Builder
 	rawLeaves bool
+	left      bool    // the loop over Add was left
 	out       *writer // of the root under construction
 }
 
@@ -214,7 +216,10 @@ func (a *adder) emit(path string, nd ipld.Node) error {
 }
 
 func (a *adder) send(e pinset.Added) error {
-	if !a.yield(e, nil) {
+	if !a.left && !a.yield(e, nil) {
+		a.left = true
+	}
+	if a.left {
 		return errStopped
 	}
 	return nil
@@ -229,15 +234,19 @@ type progressReader struct {
 	tell func(uint64) error
 	read uint64
 	told uint64
+	err  error // of tell
 }
 
 func (p *progressReader) Read(b []byte) (int, error) {
+	if p.err != nil { // a chunker drops an error that comes with enough bytes
+		return 0, p.err
+	}
 	n, err := p.from.Read(b)
 	p.read += uint64(n)
 	if p.read-p.told >= progressStep || err == io.EOF {
 		p.told = p.read
-		if err := p.tell(p.read); err != nil {
-			return n, err
+		if p.err = p.tell(p.read); p.err != nil {
+			return n, p.err
 		}
 	}
 	return n, err

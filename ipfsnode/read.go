@@ -43,7 +43,7 @@ func (n *Node) List(ctx context.Context, path string) iter.Seq2[pinset.Link, err
 	return func(yield func(pinset.Link, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		if err := n.list(ctx, path, yield); err != nil && err != errStopped {
+		if err := n.list(ctx, path, yield); err != nil && !errors.Is(err, errStopped) {
 			yield(pinset.Link{}, err)
 		}
 	}
