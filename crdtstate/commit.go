@@ -1,0 +1,383 @@
+package crdtstate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/ipfs/boxo/datastore/dshelp"
+	"github.com/ipfs/go-cid"
+	"github.com/ipfs/go-ds-crdt/pb"
+
+	"github.com/pinfold/pinfold/crdtstate/internal/block"
+	"github.com/pinfold/pinfold/identity"
+	"github.com/pinfold/pinfold/pinset"
+)
+
+// Op is one change: a value for a key, or with a nil Value the removal of the key
+// as this peer sees it now.
+type Op struct {
+	Key   string
+	Value []byte
+}
+
+// SizeOp records how many bytes the distinct blocks of a DAG have.
+func SizeOp(c cid.Cid, bytes uint64) Op { return Op{sizeKey(c), encodeSize(bytes)} }
+
+// MaxOps is how many changes fit into one Commit, and into one delta.
+const MaxOps = 500
+
+const (
+	groupBytes = 768 << 10
+	opOverhead = 80 // bytes of a removal's id, of field tags and lengths
+)
+
+// Commit makes the changes and returns when they are merged here, on this peer's
+// disk, and queued for announcement: all of them or none. Concurrent calls share a
+// delta. Of two changes of one key the later counts. A call that changes nothing
+// (removals of what is not there) returns a receipt without a head.
+//
+// Errors: KindInvalid for a key or value that no peer would admit, KindForbidden
+// for what this peer may not write, KindUnavailable when the disk is full or
+// failed, or the state has no founding delta yet. When ctx ends first the changes
+// may still be made.
+func (s *State) Commit(ctx context.Context, ops ...Op) (pinset.Receipt, error) {
+	r := &request{ops: ops, done: make(chan struct{})}
+	if len(ops) > MaxOps {
+		return pinset.Receipt{}, pinset.Invalid("%d changes at once: at most %d", len(ops), MaxOps)
+	}
+	r.elems = make([]identity.Element, len(ops))
+	for i, op := range ops {
+		if err := checkOp(op); err != nil {
+			return pinset.Receipt{}, err
+		}
+		r.elems[i] = identity.Element{Key: op.Key, Value: op.Value, Tombstone: op.Value == nil}
+		r.size += len(op.Key) + len(op.Value) + opOverhead
+	}
+	if r.size > groupBytes {
+		return pinset.Receipt{}, pinset.Invalid("%d bytes of changes at once: at most %d", r.size, groupBytes)
+	}
+	if err := s.queue.put(r); err != nil {
+		return pinset.Receipt{}, err
+	}
+	select {
+	case <-r.done:
+		return r.receipt, r.err
+	case <-ctx.Done():
+		return pinset.Receipt{}, pinset.Wrap(pinset.KindTimeout, ctx.Err(), "commit: not confirmed, it may still happen")
+	}
+}
+
+func checkOp(op Op) error {
+	var err error
+	switch {
+	case op.Value != nil:
+		err = checkValue(op.Key, op.Value)
+	case !removable(op.Key):
+		err = fmt.Errorf("key %q: cannot be removed", op.Key)
+	default:
+		err = checkKey(op.Key)
+	}
+	if err != nil {
+		return pinset.Wrap(pinset.KindInvalid, err, "commit")
+	}
+	return nil
+}
+
+// removable keys are those whose elements may be tombstoned: by a removal, or by
+// an update, which replaces what it saw.
+func removable(key string) bool {
+	return strings.HasPrefix(key, pinset.PinPrefix) || strings.HasPrefix(key, identity.FollowPrefix)
+}
+
+// request is one call of Commit.
+type request struct {
+	ops     []Op
+	elems   []identity.Element
+	size    int
+	receipt pinset.Receipt
+	err     error
+	done    chan struct{}
+}
+
+// queue holds the calls that wait for the next delta.
+type queue struct {
+	mu      sync.Mutex
+	waiting []*request
+	adopt   bool // a merge of the heads is due, whether or not anyone writes
+	closed  bool
+	ring    chan struct{}
+}
+
+func (q *queue) init() { q.ring = make(chan struct{}, 1) }
+
+func (q *queue) put(r *request) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return errClosed
+	}
+	q.waiting = append(q.waiting, r)
+	q.wake()
+	return nil
+}
+
+func (q *queue) wantAdoption() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.adopt = true
+	q.wake()
+}
+
+func (q *queue) wake() {
+	select {
+	case q.ring <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the next group: what waits, up to the limits of one delta.
+func (q *queue) take() (group []*request, adopt bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n, ops, size := 0, 0, 0
+	for _, r := range q.waiting {
+		ops, size = ops+len(r.ops), size+r.size
+		if n > 0 && (ops > MaxOps || size > groupBytes) {
+			break
+		}
+		n++
+	}
+	group, adopt = q.waiting[:n:n], q.adopt
+	q.waiting, q.adopt = q.waiting[n:], false
+	if len(q.waiting) > 0 {
+		q.wake()
+	}
+	return group, adopt
+}
+
+// close refuses all calls from now on, and those that wait.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	for _, r := range q.waiting {
+		r.err = errClosed
+		close(r.done)
+	}
+	q.waiting = nil
+}
+
+// runCommitter writes one group after the other. There is no timer: a group is
+// what queued up while the last one was synced.
+func (s *State) runCommitter(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.queue.ring:
+		}
+		group, adopt := s.queue.take()
+		if len(group) > 0 || adopt {
+			s.commitGroup(ctx, group, adopt)
+		}
+	}
+}
+
+func (s *State) commitGroup(ctx context.Context, group []*request, adopt bool) {
+	defer func() {
+		for _, r := range group {
+			close(r.done)
+		}
+	}()
+	s.write.Lock()
+	defer s.write.Unlock()
+	made, receipt, err := s.writeGroup(ctx, group, adopt)
+	for _, r := range group {
+		if r.err == nil {
+			r.receipt, r.err = receipt, err
+		}
+	}
+	if err != nil {
+		if adopt && len(group) == 0 {
+			s.log.Warn("adopt the deltas of a removed member", "err", err)
+		}
+		return
+	}
+	if made != nil {
+		s.announce(Announcement{made.CID, made.Raw})
+	}
+	s.adoptIfDue()
+}
+
+// writeGroup makes, admits, merges and syncs one delta of all requests that are
+// allowed; the others get their error. It returns no block when nothing changes.
+func (s *State) writeGroup(ctx context.Context, group []*request, adopt bool) (*block.Block, pinset.Receipt, error) {
+	receipt := pinset.Receipt{Author: s.self}
+	if err := s.ready(ctx); err != nil {
+		return nil, receipt, err
+	}
+	e := s.epoch
+	receipt.Seq = e.log.Seq(s.self)
+	auth, err := e.controls.now()
+	if err != nil {
+		return nil, receipt, s.broke(err)
+	}
+	d := draft{e: e, at: map[string]int{}}
+	for _, r := range group {
+		if r.err = s.allowed(e, auth, r); r.err != nil {
+			continue
+		}
+		for _, op := range r.ops {
+			d.add(op)
+		}
+	}
+	delta, err := d.delta()
+	if err != nil {
+		return nil, receipt, s.broke(err)
+	}
+	if len(delta.Elements)+len(delta.Tombstones) == 0 && (!adopt || !auth.Is(s.self) || !e.orphaned(auth)) {
+		_, err := e.settle(ctx, false) // lets go of the cells that were looked at
+		return nil, receipt, err
+	}
+	b, err := s.seal(e, delta)
+	if err != nil {
+		return nil, receipt, err
+	}
+	if err := e.admit(inspected{Block: b, elems: deltaElements(delta)}); errors.Is(err, ErrRefused) || errors.Is(err, ErrParked) {
+		return nil, receipt, pinset.Wrap(pinset.KindForbidden, err, "commit")
+	} else if err != nil {
+		return nil, receipt, s.broke(fmt.Errorf("own delta: %w", err))
+	}
+	out, err := e.settle(ctx, true)
+	if err != nil {
+		return nil, receipt, s.broke(err)
+	}
+	if err := s.publish(out); err != nil {
+		return nil, receipt, s.broke(err)
+	}
+	receipt.Seq, receipt.Head = b.Seq, b.CID
+	return b, receipt, nil
+}
+
+// allowed says whether one request by itself may be written now.
+func (s *State) allowed(e *epoch, auth *identity.Authority, r *request) error {
+	if e.at.Blocks == 0 && s.self != s.cfg.Founding.Founder() {
+		return pinset.Errorf(pinset.KindUnavailable, "commit: nothing of the cluster has arrived here yet")
+	}
+	if err := auth.Check(s.self, r.elems); err != nil {
+		kind := pinset.KindForbidden
+		if errors.Is(err, identity.ErrNewer) {
+			kind = pinset.KindUnavailable
+		}
+		return pinset.Wrap(kind, err, "commit")
+	}
+	return nil
+}
+
+func (s *State) seal(e *epoch, d *pb.Delta) (*block.Block, error) {
+	d.Priority = 1
+	parents := make([]cid.Cid, len(e.heads))
+	for i, h := range e.heads {
+		parents[i] = h.cid
+		d.Priority = max(d.Priority, h.meta.Height+1)
+	}
+	env := block.Envelope{Author: s.self, Seq: e.log.Seq(s.self) + 1, Epoch: e.number}
+	b, err := block.Seal(string(s.cfg.Founding.ID()), s.cfg.Key.Private(), env, d, parents)
+	return b, pinset.Wrap(pinset.KindInternal, err, "commit")
+}
+
+func deltaElements(d *pb.Delta) []identity.Element {
+	out := make([]identity.Element, 0, len(d.Elements)+len(d.Tombstones))
+	for _, e := range d.Elements {
+		out = append(out, identity.Element{Key: e.Key, Value: e.Value})
+	}
+	for _, e := range d.Tombstones {
+		out = append(out, identity.Element{Key: e.Key, Tombstone: true})
+	}
+	return out
+}
+
+// draft collects the changes of a group: the last one of each key.
+type draft struct {
+	e   *epoch
+	ops []Op
+	at  map[string]int
+}
+
+func (d *draft) add(op Op) {
+	if i, again := d.at[op.Key]; again {
+		d.ops[i] = op
+		return
+	}
+	d.at[op.Key] = len(d.ops)
+	d.ops = append(d.ops, op)
+}
+
+// delta turns changes into elements and exact removals: an update or a removal
+// takes out the elements that are live here, and no others, so that what others
+// write at the same time stays.
+func (d *draft) delta() (*pb.Delta, error) {
+	out := &pb.Delta{}
+	room := block.MaxElements - 2*len(d.ops)
+	for _, op := range d.ops {
+		c, err := d.e.merger.Cell(op.Key)
+		if err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(op.Key, identity.SizePrefix) && c.Value != nil && !greaterSize(op.Value, c.Value) {
+			continue // the greater size is there
+		}
+		if op.Value != nil {
+			out.Elements = append(out.Elements, &pb.Element{Key: op.Key, Value: op.Value})
+		}
+		if !removable(op.Key) {
+			continue
+		}
+		for i, pos := range c.Live {
+			if i > 0 { // the first is counted with the operation
+				if room == 0 {
+					break
+				}
+				room--
+			}
+			id, err := d.e.log.CID(pos)
+			if err != nil {
+				return nil, err
+			}
+			out.Tombstones = append(out.Tombstones, &pb.Element{Key: op.Key, Id: dshelp.MultihashToDsKey(id.Hash()).String()})
+		}
+	}
+	return out, nil
+}
+
+func greaterSize(a, b []byte) bool {
+	x, err := decodeSize(a)
+	if err != nil {
+		return false
+	}
+	y, err := decodeSize(b)
+	return err != nil || x > y
+}
+
+// orphaned says whether a tip is by someone who is no member any more. Who holds
+// such a tip answers for it by linking to it, else peers that hear of it later
+// would refuse what this peer has merged.
+func (e *epoch) orphaned(auth *identity.Authority) bool {
+	for _, h := range e.heads {
+		if !auth.Is(e.log.AuthorID(h.meta.Author)) {
+			return true
+		}
+	}
+	return false
+}
+
+// adoptIfDue is called with write held, after a round.
+func (s *State) adoptIfDue() {
+	auth := s.Authority()
+	if auth.Is(s.self) && s.epoch.orphaned(auth) {
+		s.queue.wantAdoption()
+	}
+}

@@ -1,0 +1,339 @@
+package crdtstate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofrs/flock"
+	ds "github.com/ipfs/go-datastore"
+	dssync "github.com/ipfs/go-datastore/sync"
+	dsbadger "github.com/ipfs/go-ds-badger"
+	dspebble "github.com/ipfs/go-ds-pebble"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/pinfold/pinfold/crdtstate/internal/kv"
+	"github.com/pinfold/pinfold/identity"
+	"github.com/pinfold/pinfold/pinset"
+)
+
+// Config of a State. All fields are needed but Log and Reserve.
+type Config struct {
+	Dir      string // made if missing; holds one directory for each epoch
+	Store    string // "badger" or "pebble"; "memory" keeps nothing and is for tests
+	Founding *identity.Founding
+	Secret   identity.Secret
+	Key      identity.Key
+	Log      *slog.Logger
+	Reserve  uint64 // bytes left free on the file system, below which nothing is written; 0: 64 MiB
+}
+
+const defaultReserve = 64 << 20
+
+// Validate names the field that is wrong. Errors are of kind KindInvalid.
+func (c Config) Validate() error {
+	switch {
+	case c.Store != kv.Badger && c.Store != kv.Pebble && c.Store != kv.Memory:
+		return pinset.Invalid("datastore %q: want badger or pebble", c.Store)
+	case c.Dir == "" && c.Store != kv.Memory:
+		return pinset.Invalid("state directory: missing")
+	case c.Founding == nil:
+		return pinset.Invalid("founding record: missing")
+	case c.Key.Private() == nil:
+		return pinset.Invalid("key: missing")
+	}
+	return nil
+}
+
+// outside is what a State has of the machine, and what tests replace.
+type outside struct {
+	db   func() (kv.DB, error)
+	free func() (uint64, error)
+}
+
+// State is the replicated state of one cluster at this peer. Its methods may be
+// called concurrently.
+type State struct {
+	cfg    Config
+	self   peer.ID
+	log    *slog.Logger
+	out    outside
+	lock   *flock.Flock
+	health *health
+	feeds  feeds
+
+	// write is held by who works on the epoch; swap is held besides, while the epoch
+	// is replaced, so that readers have one to read.
+	write sync.Mutex
+	swap  sync.RWMutex
+	epoch *epoch
+	down  error // the last write failed: the epoch must be opened again
+	tried time.Time
+
+	view    atomic.Pointer[view]
+	vectorM sync.RWMutex
+	vector  map[peer.ID]uint64
+
+	queue     queue
+	announced chan Announcement
+	cancel    context.CancelFunc
+	committer sync.WaitGroup
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// view is what was true after the last round.
+type view struct {
+	Summary
+	authority *identity.Authority
+}
+
+// Open opens the state in cfg.Dir or makes a new one, which is empty until the
+// founder's first delta is there. It refuses a directory that is open already
+// (KindConflict) or was made by another kind of store (KindInvalid).
+func Open(ctx context.Context, cfg Config) (*State, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Store == kv.Memory {
+		db := kv.NewMemory()
+		return open(ctx, cfg, outside{
+			db:   func() (kv.DB, error) { return db, nil },
+			free: func() (uint64, error) { return 1 << 40, nil },
+		})
+	}
+	dir, err := prepare(cfg.Dir, cfg.Store)
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, cfg, outside{
+		db:   func() (kv.DB, error) { return kv.Open(cfg.Store, dir) },
+		free: func() (uint64, error) { return kv.Free(dir) },
+	})
+}
+
+// prepare makes the directory of epoch 0 and checks what made it.
+func prepare(root, store string) (string, error) {
+	dir := filepath.Join(root, "epoch-0")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make state directory: %w", err)
+	}
+	mark := filepath.Join(dir, "FORMAT")
+	want := "pinfold state 1 " + store + "\n"
+	have, err := os.ReadFile(mark)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return filepath.Join(dir, "store"), os.WriteFile(mark, []byte(want), 0o600)
+	case err != nil:
+		return "", fmt.Errorf("read state directory: %w", err)
+	case string(have) != want:
+		return "", pinset.Invalid("%s: holds a %q, not a %q", dir, strings.TrimSpace(string(have)), strings.TrimSpace(want)).
+			WithHint("start with the --datastore it was made with, or export and import the state")
+	}
+	return filepath.Join(dir, "store"), nil
+}
+
+func open(ctx context.Context, cfg Config, out outside) (_ *State, err error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Reserve == 0 {
+		cfg.Reserve = defaultReserve
+	}
+	s := &State{
+		cfg: cfg, self: cfg.Key.ID(), log: cfg.Log.With("component", "crdtstate"), out: out,
+		announced: make(chan Announcement, maxAnnounced), vector: map[peer.ID]uint64{},
+	}
+	s.health = newHealth()
+	s.queue.init()
+	if cfg.Dir != "" && cfg.Store != kv.Memory {
+		s.lock = flock.New(filepath.Join(cfg.Dir, "LOCK"))
+		if ok, err := s.lock.TryLock(); err != nil {
+			return nil, fmt.Errorf("lock state directory: %w", err)
+		} else if !ok {
+			return nil, pinset.Errorf(pinset.KindConflict, "state in %s: open already", cfg.Dir).
+				WithHint("is another pinfold running here? stop it first")
+		}
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, s.lock.Close())
+			}
+		}()
+	}
+	if s.epoch, err = s.openEpoch(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.publishAll(); err != nil {
+		return nil, errors.Join(err, s.epoch.close())
+	}
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.cancel = cancel
+	s.committer.Go(func() { s.runCommitter(running) })
+	return s, nil
+}
+
+func (s *State) openEpoch(ctx context.Context) (*epoch, error) {
+	db, err := s.out.db()
+	if err != nil {
+		return nil, fmt.Errorf("open state: %w", err)
+	}
+	e, err := openEpoch(ctx, db, 0, identity.NewAuthority(s.cfg.Founding, s.cfg.Secret))
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return e, nil
+}
+
+// Close waits for the write under way, refuses those that wait, and closes the
+// store.
+func (s *State) Close() error {
+	s.closeOnce.Do(func() {
+		s.queue.close()
+		s.cancel()
+		s.committer.Wait()
+		s.write.Lock()
+		defer s.write.Unlock()
+		s.swap.Lock()
+		defer s.swap.Unlock()
+		close(s.announced)
+		s.feeds.close()
+		s.closeErr = s.epoch.close()
+		s.epoch, s.down = nil, errClosed
+		if s.lock != nil {
+			s.closeErr = errors.Join(s.closeErr, s.lock.Close())
+		}
+	})
+	return s.closeErr
+}
+
+var errClosed = pinset.Errorf(pinset.KindUnavailable, "the state is closed")
+
+// read runs f on the epoch while nobody replaces it.
+func (s *State) read(f func(*epoch) error) error {
+	s.swap.RLock()
+	defer s.swap.RUnlock()
+	if s.epoch == nil {
+		return errClosed
+	}
+	return f(s.epoch)
+}
+
+// ready is called with write held, before a write: it opens the epoch again if the
+// last write failed, and refuses when the disk is nearly full.
+func (s *State) ready(ctx context.Context) error {
+	if errors.Is(s.down, errClosed) {
+		return errClosed
+	}
+	free, err := s.out.free()
+	if err != nil {
+		return pinset.Wrap(pinset.KindUnavailable, err, "write state")
+	}
+	if free < s.cfg.Reserve {
+		s.health.full(free, s.cfg.Reserve)
+		return diskFull(free, s.cfg.Reserve)
+	}
+	if s.down == nil {
+		s.health.well()
+		return nil
+	}
+	if time.Since(s.tried) < time.Second {
+		return pinset.Wrap(pinset.KindUnavailable, s.down, "write state: the store failed")
+	}
+	s.tried = time.Now()
+	return s.reopen(ctx)
+}
+
+func diskFull(free, reserve uint64) error {
+	return pinset.Errorf(pinset.KindUnavailable, "disk full: %s free, pinfold writes nothing below %s",
+		pinset.FormatSize(free), pinset.FormatSize(reserve)).WithHint("make room on the disk; nothing is lost, and writing goes on by itself")
+}
+
+// reopen replaces an epoch whose last write failed by what is on the disk.
+func (s *State) reopen(ctx context.Context) error {
+	s.swap.Lock()
+	defer s.swap.Unlock()
+	if s.epoch != nil {
+		if err := s.epoch.close(); err != nil {
+			s.log.Warn("close store after a failure", "err", err)
+		}
+	}
+	e, err := s.openEpoch(ctx)
+	if err != nil {
+		s.down = err
+		s.epoch = nil
+		return pinset.Wrap(pinset.KindUnavailable, err, "open the state again")
+	}
+	s.epoch, s.down = e, nil
+	s.health.well()
+	s.log.Info("store opened again after a failure")
+	return s.publishAll()
+}
+
+// broke is called with write held when a write failed, for whatever reason: what
+// is in memory may be ahead of the disk.
+func (s *State) broke(err error) error {
+	s.down = err
+	s.tried = time.Time{}
+	s.health.failed(err)
+	s.log.Error("write state", "err", err)
+	return pinset.Wrap(pinset.KindUnavailable, err, "write state")
+}
+
+// publish shows the outcome of a round to readers and feeds.
+func (s *State) publish(o outcome) error {
+	e := s.epoch
+	auth, err := e.controls.now()
+	if err != nil {
+		return err
+	}
+	s.view.Store(&view{e.summary(), auth})
+	s.vectorM.Lock()
+	for a := range e.log.Lately() {
+		s.vector[a.ID] = a.Seq
+	}
+	s.vectorM.Unlock()
+	s.health.forks(o.forks)
+	s.feeds.notify(o)
+	return nil
+}
+
+// publishAll is publish for an epoch that was just opened.
+func (s *State) publishAll() error {
+	s.vectorM.Lock()
+	for _, a := range s.epoch.log.AllAuthors() {
+		s.vector[a.ID] = a.Seq
+	}
+	s.vectorM.Unlock()
+	forks, err := s.epoch.reader.Forks()
+	if err != nil {
+		return err
+	}
+	return s.publish(outcome{forks: forks})
+}
+
+// OpenStore opens a plain datastore of a kind ("badger", "pebble", "memory") with
+// the same settings as the state's own: small, and synced only on demand.
+func OpenStore(kind, dir string) (ds.Batching, error) {
+	if kind == kv.Memory {
+		return dssync.MutexWrap(ds.NewMapDatastore()), nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make store directory: %w", err)
+	}
+	switch kind {
+	case kv.Badger:
+		return dsbadger.NewDatastore(dir, kv.BadgerOptions())
+	case kv.Pebble:
+		return dspebble.NewDatastore(dir, dspebble.WithPebbleOpts(kv.PebbleOptions(vfs.Default)))
+	}
+	return nil, pinset.Invalid("datastore %q: want badger or pebble", kind)
+}

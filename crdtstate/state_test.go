@@ -1,0 +1,83 @@
+package crdtstate_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/pinfold/pinfold/crdtstate"
+	"github.com/pinfold/pinfold/crdtstate/crdtstatetest"
+	"github.com/pinfold/pinfold/pinset"
+)
+
+func TestPinsTravelBetweenMembers(t *testing.T) {
+	ctx := context.Background()
+	c := crdtstatetest.New(t, 3)
+	s := c.All()
+	p := crdtstatetest.Pin(1)
+	r := c.Commit(s[0], crdtstatetest.PinOp(p))
+	if r.Seq != 2 || r.Author != c.ID(0) || !r.Head.Defined() {
+		t.Fatalf("receipt %+v", r)
+	}
+	for _, x := range s[1:] {
+		c.Pull(x, s[0])
+		got, err := x.Pin(ctx, p.CID, "")
+		if err != nil || got.Name != p.Name {
+			t.Fatalf("pin %+v, %v", got, err)
+		}
+		author, seq, err := x.Origin(ctx, p.Key())
+		if err != nil || author != c.ID(0) || seq != 2 {
+			t.Fatalf("origin %s %d, %v", author, seq, err)
+		}
+		if x.Summary().Digest != s[0].Summary().Digest || x.Summary().Count != 1 {
+			t.Fatalf("summary %v, want %v", x.Summary(), s[0].Summary())
+		}
+	}
+	c.Commit(s[2], crdtstatetest.UnpinOp(p))
+	c.Pull(s[0], s[2])
+	if _, err := s[0].Pin(ctx, p.CID, ""); pinset.KindOf(err) != pinset.KindNotFound {
+		t.Fatalf("after the removal: %v", err)
+	}
+	if s[0].Summary().Count != 0 {
+		t.Fatalf("summary %v", s[0].Summary())
+	}
+}
+
+func TestBothStoresReopen(t *testing.T) {
+	for _, store := range []string{"badger", "pebble"} {
+		t.Run(store, func(t *testing.T) {
+			ctx := context.Background()
+			c := crdtstatetest.New(t, 1)
+			cfg := c.Config(0)
+			cfg.Store, cfg.Dir = store, t.TempDir()
+			s, err := crdtstate.Open(ctx, cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Enter(s, 0)
+			for i := range 30 {
+				c.Commit(s, crdtstatetest.PinOp(crdtstatetest.Pin(i)))
+			}
+			if _, err := crdtstate.Open(ctx, cfg); pinset.KindOf(err) != pinset.KindConflict {
+				t.Errorf("second open: %v, want a conflict", err)
+			}
+			want := s.Summary()
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s = c.OpenWith(cfg)
+			if got := s.Summary(); got.String() != want.String() || got.Digest != want.Digest {
+				t.Errorf("after reopening %v, want %v", got, want)
+			}
+			n := 0
+			for _, err := range s.Pins(ctx, "") {
+				if err != nil {
+					t.Fatal(err)
+				}
+				n++
+			}
+			if n != 30 {
+				t.Errorf("%d pins, want 30", n)
+			}
+		})
+	}
+}
