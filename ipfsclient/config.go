@@ -71,7 +71,7 @@ func parseAPI(api string) (endpoint, error) {
 		u.Path = strings.TrimSuffix(strings.TrimSuffix(u.Path, "/"), "/api/v0")
 		return endpoint{base: u.String() + "/api/v0/"}, nil
 	}
-	if host, port, err := net.SplitHostPort(api); err == nil && host != "" && port != "" {
+	if host, port, err := net.SplitHostPort(api); err == nil && host != "" && port != "" && !strings.ContainsAny(api, "/?#@") {
 		return endpoint{base: "http://" + api + "/api/v0/"}, nil
 	}
 	return endpoint{}, badAPI(api)
