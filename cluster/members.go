@@ -1,0 +1,176 @@
+package cluster
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/pinfold/pinfold/allocation"
+	"github.com/pinfold/pinfold/cluster/internal/statement"
+	"github.com/pinfold/pinfold/cluster/internal/upkeep"
+	"github.com/pinfold/pinfold/identity"
+	"github.com/pinfold/pinfold/pinset"
+)
+
+// Members is what this peer knows of its cluster's members: who they are and so
+// who holds what (View, Changed), what they say they hold (Seqs, Record, Accept,
+// Covered), and how their IPFS nodes are reached (ConnectHolders). It answers
+// their questions (Answer). It is safe for concurrent use.
+//
+// Before New has joined it to a network and a tracker, ConnectHolders does
+// nothing and Answer says that this peer is starting.
+type Members struct {
+	cfg  Config
+	base Base
+	self peer.ID
+
+	book     *statement.Book
+	contacts *contacts
+	sizes    *upkeep.Queue[uint64]
+	parts    atomic.Pointer[Parts]
+
+	mu      sync.Mutex
+	from    *identity.Authority // that view was computed from
+	policy  allocation.Policy
+	view    *allocation.View
+	changed chan struct{} // closed when view is replaced
+}
+
+// OpenMembers reads what is known of the members from the store.
+func OpenMembers(ctx context.Context, cfg Config, b Base) (*Members, error) {
+	cfg = cfg.withDefaults()
+	m := &Members{cfg: cfg, base: b, self: cfg.Key.ID(), sizes: upkeep.NewQueue[uint64](65536), changed: make(chan struct{})}
+	var err error
+	m.book, err = statement.OpenBook(ctx, b.Store, cfg.Key, cfg.Founding.ID(), func(id peer.ID) bool { return b.State.Authority().Is(id) })
+	if err != nil {
+		return nil, pinset.Wrap(pinset.KindUnavailable, err, "open members")
+	}
+	if m.contacts, err = openContacts(ctx, b.Store); err != nil {
+		return nil, pinset.Wrap(pinset.KindUnavailable, err, "open members")
+	}
+	return m, nil
+}
+
+// View returns the allocation under the present membership and policy.
+func (m *Members) View() *allocation.View {
+	a := m.base.State.Authority()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if a == m.from {
+		return m.view
+	}
+	members, policy := allocationInput(a)
+	view := allocation.NewView(members, policy)
+	m.from = a
+	if m.view != nil && m.view.Digest() == view.Digest() && m.policy == policy {
+		return m.view // a new name or seq: the plans made so far still hold
+	}
+	m.view, m.policy = view, policy
+	close(m.changed)
+	m.changed = make(chan struct{})
+	return view
+}
+
+// Changed returns a channel that is closed when View has changed after the call.
+func (m *Members) Changed() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.changed
+}
+
+// allocationInput is what of the membership decides who holds what: records and
+// policy, nothing else.
+func allocationInput(a *identity.Authority) ([]allocation.Member, allocation.Policy) {
+	var out []allocation.Member
+	for _, r := range a.Members() {
+		m := allocation.Member{
+			ID: r.Peer, Cap: r.Lent >> 20, Phi: r.Phi, Domains: r.Domains, Tags: r.Tags,
+			Mirror: slices.Contains(r.Mirrors, MirrorAll), Incarnation: r.Incarnation,
+		}
+		if r.InPerDay > 0 {
+			m.InCap = max(1, r.InPerDay>>20) // 0 would be no limit
+		}
+		if r.State == identity.Draining {
+			m.State = allocation.Draining
+		}
+		if a.Role(r.Peer) == identity.RoleObserver {
+			m.Cap, m.Mirror = 0, false
+		}
+		out = append(out, m)
+	}
+	p := a.Policy()
+	return out, allocation.Policy{
+		Algo: p.Algo, FillDays: p.FillDays, MirrorsCount: p.MirrorsCount,
+		Replication: pinset.Replication{Min: p.Min, Max: p.Max},
+	}
+}
+
+// MirrorAll among a record's mirrors makes the member hold the whole pinset.
+const MirrorAll = "*"
+
+// item is a pin as the allocation sees it; size is what members published.
+func item(p pinset.Pin, size uint64) allocation.Item {
+	return allocation.Item{Hash: p.CID.Hash(), Want: p.Replication, Tags: p.Tags, Include: p.Include, Size: max(p.Size, size)}
+}
+
+// Seqs returns the seq of each member's latest statement.
+func (m *Members) Seqs() map[peer.ID]uint64 { return m.book.Seqs() }
+
+// Record returns the bytes of a member's latest statement, nil: none.
+func (m *Members) Record(id peer.ID) []byte { return m.book.Record(id) }
+
+// Accept verifies a statement and keeps it if it is newer than what is here;
+// fresh says whether it was.
+func (m *Members) Accept(ctx context.Context, raw []byte) (fresh bool, err error) {
+	return m.book.Accept(ctx, raw)
+}
+
+// classSize is from where an item's size changes who may hold it.
+const classSize = 1 << 30
+
+// Covered says whether the latest statement of a member is that it holds the pin:
+// it was made under the present membership, knew the pin's latest change, and
+// does not except it. An error while reading is a no.
+func (m *Members) Covered(ctx context.Context, p pinset.Pin, by peer.ID) bool {
+	s, view := m.book.Latest(by), m.View()
+	if s == nil || s.View != view.Digest() || s.Except.Has(statement.Hash(p.CID.Hash())) {
+		return false
+	}
+	if !m.knew(ctx, s, p.Key()) || !m.knewPolicy(ctx, s) {
+		return false
+	}
+	size, err := m.base.State.Size(ctx, p.CID)
+	if err != nil || size >= classSize && size > p.Size && !m.knew(ctx, s, m.base.State.SizeOp(p.CID, size).Key) {
+		return false
+	}
+	return view.Holds(by, item(p, size))
+}
+
+func (m *Members) knew(ctx context.Context, s *statement.Statement, key string) bool {
+	author, seq, err := m.base.State.Origin(ctx, key)
+	return err == nil && s.Covers(author, seq)
+}
+
+// knewPolicy: the view's digest says nothing of the policy, which has a part in
+// who holds what.
+func (m *Members) knewPolicy(ctx context.Context, s *statement.Statement) bool {
+	author, seq, err := m.base.State.Origin(ctx, identity.PolicyKey)
+	if pinset.KindOf(err) == pinset.KindNotFound {
+		return true // the founding record's
+	}
+	return err == nil && s.Covers(author, seq)
+}
+
+// Found takes the size of a DAG that was found here, in bytes of distinct blocks;
+// rank is this peer's place among the holders. It is published by the first of
+// them, by the next one an hour later. It never waits.
+func (m *Members) Found(c cid.Cid, bytes uint64, rank int) {
+	m.sizes.Add(upkeep.Due[uint64]{
+		Key: c.KeyString(), CID: c, Value: bytes, At: m.cfg.Now().Add(time.Duration(max(rank, 0)) * time.Hour),
+	})
+}

@@ -1,0 +1,262 @@
+package cluster
+
+import (
+	"context"
+	"encoding/hex"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pinfold/pinfold/cluster/internal/ask"
+	"github.com/pinfold/pinfold/identity"
+	"github.com/pinfold/pinfold/pinset"
+)
+
+// Self tells what is known of this peer.
+func (c *Cluster) Self(ctx context.Context) (pinset.Peer, error) {
+	return c.me(ctx), nil
+}
+
+func (c *Cluster) me(ctx context.Context) pinset.Peer {
+	p := c.recorded(c.self)
+	p.Self, p.Connected, p.Agrees, p.LastHeard = true, true, true, c.cfg.Now()
+	for _, a := range c.parts.Network.Addrs() {
+		p.Addresses = append(p.Addresses, a.String())
+	}
+	p.told(c.about(ctx, &c.parts))
+	for _, s := range c.parts.Network.Peers() {
+		if s.Sync != "" {
+			p.JoinedSync = s.Sync
+		}
+	}
+	return p.Peer
+}
+
+// peerRow is a pinset.Peer being filled.
+type peerRow struct{ pinset.Peer }
+
+// recorded is what the replicated state says of a member.
+func (c *Cluster) recorded(id peer.ID) peerRow {
+	a := c.base.State.Authority()
+	p := peerRow{pinset.Peer{ID: id, Role: a.Role(id).String()}}
+	m, ok := a.Member(id)
+	if !ok {
+		p.Role, p.State = "", "joining"
+		if a.Ever(id) {
+			p.State = "left"
+		}
+		return p
+	}
+	p.Name, p.State, p.Tags, p.Domains, p.Lent, p.Phi = m.Name, m.State.String(), m.Tags, m.Domains, m.Lent, m.Phi
+	p.IPFS.Peer = m.IPFSPeer
+	return p
+}
+
+// told takes what the member itself has just said.
+func (p *peerRow) told(m ask.Member) {
+	p.Version, p.Used, p.Pins, p.Queued, p.IPFSError = m.Version, m.Used, m.Pins, m.Queued, m.IPFSError
+	if m.IPFS.Peer != "" {
+		p.IPFS = m.IPFS
+	}
+}
+
+// Peers tells what is known of each member, sorted by id: those that are connected
+// are asked, the others are shown by what they said last.
+func (c *Cluster) Peers(ctx context.Context) iter.Seq2[pinset.Peer, error] {
+	return func(yield func(pinset.Peer, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		g := new(errgroup.Group)
+		defer func() {
+			cancel()
+			_ = g.Wait() // they return none
+		}()
+		ids := c.everyone()
+		rows := make([]chan pinset.Peer, len(ids))
+		turns := make(chan struct{}, atOnce)
+		states := c.states()
+		for i, id := range ids {
+			rows[i] = make(chan pinset.Peer, 1)
+			g.Go(func() error {
+				select {
+				case turns <- struct{}{}:
+				case <-ctx.Done():
+					return nil
+				}
+				rows[i] <- c.peer(ctx, id, states[id])
+				<-turns
+				return nil
+			})
+		}
+		for _, row := range rows {
+			select {
+			case p := <-row:
+				if !yield(p, nil) {
+					return
+				}
+			case <-ctx.Done():
+				yield(pinset.Peer{}, ctx.Err())
+				return
+			}
+		}
+	}
+}
+
+func (c *Cluster) states() map[peer.ID]PeerState {
+	out := map[peer.ID]PeerState{}
+	for _, s := range c.parts.Network.Peers() {
+		out[s.ID] = s
+	}
+	return out
+}
+
+// everyone is the members, and this peer where it is none yet.
+func (c *Cluster) everyone() []peer.ID {
+	var ids []peer.ID
+	for _, m := range c.base.State.Authority().Members() {
+		ids = append(ids, m.Peer)
+	}
+	if !slices.Contains(ids, c.self) {
+		ids = append(ids, c.self)
+		slices.Sort(ids)
+	}
+	return ids
+}
+
+func (c *Cluster) peer(ctx context.Context, id peer.ID, s PeerState) pinset.Peer {
+	if id == c.self {
+		return c.me(ctx)
+	}
+	p := c.recorded(id)
+	p.Connected, p.LastHeard, p.Error, p.Pins = s.Connected, s.LastHeard, s.Error, s.Count
+	for _, a := range s.Addrs {
+		p.Addresses = append(p.Addresses, a.String())
+	}
+	sum := c.base.State.Summary()
+	p.Agrees = !s.LastHeard.IsZero() && s.Digest == sum.Digest
+	if word := c.book.Latest(id); word != nil {
+		p.Used, p.Queued = word.Bytes, word.Missing
+		if p.LastHeard.IsZero() {
+			p.LastHeard = word.At
+		}
+	}
+	if n := c.contacts.get(id).node; n.Peer != "" {
+		p.IPFS = n
+	}
+	if !s.Connected {
+		return p.Peer
+	}
+	about, err := c.askAbout(ctx, c.parts.Network, id)
+	if err != nil {
+		p.Error = err.Error()
+		return p.Peer
+	}
+	p.told(about)
+	return p.Peer
+}
+
+// Agreement tells how far the members that were lately heard agree on the pinset.
+func (c *Cluster) Agreement(context.Context) (pinset.Agreement, error) { return c.agreement(), nil }
+
+func (c *Cluster) agreement() pinset.Agreement {
+	a, sum, states, now := c.base.State.Authority(), c.base.State.Summary(), c.states(), c.cfg.Now()
+	out := pinset.Agreement{Count: sum.Count, Digest: hex.EncodeToString(sum.Digest[:])}
+	for _, m := range a.Members() {
+		out.Members++
+		s := states[m.Peer]
+		switch {
+		case m.Peer == c.self:
+			out.Heard++
+			out.Agree++
+		case s.LastHeard.IsZero() || now.Sub(s.LastHeard) > c.cfg.Lately:
+			out.Silent = append(out.Silent, m.Peer)
+		case s.Digest == sum.Digest:
+			out.Heard++
+			out.Agree++
+		default:
+			out.Heard++
+			out.Behind = append(out.Behind, m.Peer)
+		}
+	}
+	return out
+}
+
+// Seen tells how many members, this one included, have said that they know a
+// change.
+func (c *Cluster) Seen(_ context.Context, r pinset.Receipt) (int, error) {
+	n := 0
+	for _, m := range c.base.State.Authority().Members() {
+		if s := c.book.Latest(m.Peer); m.Peer == c.self || s != nil && s.Covers(r.Author, r.Seq) {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// Remove takes a member out of the cluster. Only an admin can.
+func (c *Cluster) Remove(ctx context.Context, id peer.ID) error {
+	a := c.base.State.Authority()
+	if id == c.self {
+		return c.Leave(ctx)
+	}
+	if !a.Is(id) {
+		return pinset.NotFound("%s is no member", id).WithHint("pinfold peers")
+	}
+	if a.Role(c.self) != identity.RoleAdmin || !a.Is(c.self) {
+		return pinset.Errorf(pinset.KindForbidden, "this peer is no admin and cannot remove members").WithHint("ask an admin of the cluster")
+	}
+	_, err := c.remove(ctx, id)
+	return err
+}
+
+func (c *Cluster) remove(ctx context.Context, id peer.ID) (pinset.Receipt, error) {
+	e, err := c.base.State.Authority().Removal(id, c.self)
+	if err != nil {
+		return pinset.Receipt{}, pinset.Wrap(pinset.KindConflict, err, "remove member")
+	}
+	return c.base.State.Commit(ctx, Op{Key: e.Key, Value: e.Value})
+}
+
+const (
+	leaveTime = 10 * time.Second // in which somebody should hear of a leave
+	leaveLook = 100 * time.Millisecond
+)
+
+// Leave takes this peer out of the cluster, waits a little until another member
+// knows, and closes Left. KindConflict: there is nobody else to leave it to.
+func (c *Cluster) Leave(ctx context.Context) error {
+	a := c.base.State.Authority()
+	if len(a.Members()) < 2 && a.Is(c.self) {
+		return pinset.Errorf(pinset.KindConflict, "this peer is the last member: with it the cluster would end").
+			WithHint("stop pinfold, and remove its directory if the pinset is not needed any more")
+	}
+	if a.Is(c.self) {
+		if _, err := c.remove(ctx, c.self); err != nil {
+			return err
+		}
+		c.waitHeard(ctx)
+	}
+	c.leaving.Do(func() { close(c.left) })
+	return nil
+}
+
+// waitHeard returns when a connected member has this peer's pinset, or after a
+// while: the record of the leave is durable here, but this peer stops.
+func (c *Cluster) waitHeard(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, leaveTime)
+	defer cancel()
+	for {
+		digest, some := c.base.State.Summary().Digest, false
+		for _, s := range c.parts.Network.Peers() {
+			if s.Connected && s.Digest == digest {
+				return
+			}
+			some = some || s.Connected
+		}
+		if !some || pause(ctx, leaveLook) != nil {
+			return
+		}
+	}
+}
