@@ -10,7 +10,6 @@ import (
 	"iter"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
@@ -98,27 +97,25 @@ func replyError(r *bufio.Reader) error {
 }
 
 // serveAsk answers /pinfold/ask/1.
-func (n *Network) serveAsk(ctx context.Context, raw network.Stream) {
-	p := raw.Conn().RemotePeer()
-	s := wire.Timed{Stream: raw, Limit: n.patience}
-	defer s.Reset()
+func (n *Network) serveAsk(ctx context.Context, s wire.Timed) error {
+	p := s.Conn().RemotePeer()
 	if n.gater.standing(p) != member {
-		n.faults.count(faultStranger, hostOf(raw.Conn().RemoteMultiaddr().String()))
-		return
+		n.faults.count(faultStranger, hostOf(s.Conn().RemoteMultiaddr().String()))
+		return errNoStanding
 	}
 	req, err := wire.ReadFrame(bufio.NewReader(s), maxQuestion)
 	if err != nil {
 		n.misform(p, err)
-		return
+		return fmt.Errorf("read question: %w", err)
 	}
 	w := bufio.NewWriterSize(s, 32<<10)
-	if err := n.reply(ctx, p, req, w); isTimeout(err) {
+	if err = n.reply(ctx, p, req, w); err == nil {
+		err = w.Flush()
+	}
+	if isTimeout(err) {
 		n.faults.count(faultSlow, p.String())
-		return
 	}
-	if w.Flush() == nil {
-		_ = s.Close()
-	}
+	return err
 }
 
 // reply writes the answers to one request and their end. The error is of the

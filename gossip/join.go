@@ -29,27 +29,24 @@ const (
 var ErrUnreachable = errors.New("no peer of the invite could be reached: secret or address wrong, or all of them are away")
 
 // serveJoin answers /pinfold/join/1: the one thing a stranger may do.
-func (n *Network) serveJoin(_ context.Context, raw network.Stream) {
-	p := raw.Conn().RemotePeer()
-	s := wire.Timed{Stream: raw, Limit: n.patience}
-	defer s.Reset()
-	from := hostOf(raw.Conn().RemoteMultiaddr().String())
+func (n *Network) serveJoin(_ context.Context, s wire.Timed) error {
+	p := s.Conn().RemotePeer()
+	from := hostOf(s.Conn().RemoteMultiaddr().String())
 	if n.gater.standing(p) == stranger && !n.gater.mayKnock(from) {
 		n.faults.count(faultKnock, from)
-		return
+		return errNoStanding
 	}
 	k, err := wire.ReadMessage[wire.Knock](bufio.NewReader(s), maxKnock)
 	if err != nil {
 		n.faults.count(faultForm, from)
-		return
+		return fmt.Errorf("read record: %w", err)
 	}
 	w := n.welcome(p, k)
 	if w.Refused != "" {
 		n.faults.count(faultKnock, from)
 		n.log.Info("refused to let a peer join", "peer", p, "addr", from, "why", w.Refused)
 	}
-	_ = wire.WriteMessage(s, w)
-	_ = s.Close()
+	return wire.WriteMessage(s, w)
 }
 
 // welcome judges a record: it must be the knocking peer's own, prove the secret,

@@ -16,7 +16,6 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/core/metrics"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
@@ -39,7 +38,7 @@ type Network struct {
 	gater   *gater
 	book    *book
 	faults  *faults
-	traffic *metrics.BandwidthCounter
+	traffic traffic
 	fetcher *fetcher
 	outbox  outbox
 	inbox   inbox
@@ -73,7 +72,7 @@ func New(cfg Config, deps Deps) (*Network, error) {
 	}
 	n := &Network{
 		cfg: cfg, deps: deps, log: cfg.Log.With("component", "gossip"),
-		book: newBook(), faults: &faults{}, traffic: metrics.NewBandwidthCounter(), packer: packer,
+		book: newBook(), faults: &faults{}, packer: packer,
 		outbox:  outbox{wake: make(chan struct{}, 1)},
 		inbox:   inbox{by: make(map[peer.ID]*batch), wake: make(chan struct{}, 1)},
 		serving: newGate(servedAtOnce, servedToOne), answering: newGate(askedAtOnce, askedByOne),
@@ -83,7 +82,7 @@ func New(cfg Config, deps Deps) (*Network, error) {
 	n.pace.by = make(map[peer.ID]*rate.Limiter)
 	n.gater = newGater(cfg.Key.ID(), deps.Authority, cfg.Bootstrap, n.faults)
 	n.fetcher = newFetcher(&fetcher{known: deps.Blocks.Known, get: n.fetch, connected: n.connected, spread: n.spread, log: n.log})
-	n.host, err = newHost(cfg, hostDeps{gater: n.gater, traffic: n.traffic, relays: n.relays})
+	n.host, err = newHost(cfg, hostDeps{gater: n.gater, traffic: &n.traffic, relays: n.relays})
 	if err != nil {
 		return nil, err
 	}
@@ -113,8 +112,7 @@ func (n *Network) Book() []peer.AddrInfo {
 
 // Traffic returns the bytes received and sent since the process began.
 func (n *Network) Traffic() (in, out uint64) {
-	t := n.traffic.GetBandwidthTotals()
-	return uint64(max(0, t.TotalIn)), uint64(max(0, t.TotalOut))
+	return uint64(n.traffic.in.Load()), uint64(n.traffic.out.Load())
 }
 
 // Close ends what New began. Run does it too.
@@ -194,7 +192,7 @@ func (n *Network) begin() bool {
 
 // serve registers the protocols.
 func (n *Network) serve(ctx context.Context) {
-	for proto, f := range map[protocol.ID]func(context.Context, network.Stream){
+	for proto, f := range map[protocol.ID]func(context.Context, wire.Timed) error{
 		syncProtocol: n.serveSync, joinProtocol: n.serveJoin, askProtocol: n.serveAsk,
 	} {
 		n.host.SetStreamHandler(proto, func(s network.Stream) {
@@ -205,7 +203,14 @@ func (n *Network) serve(ctx context.Context) {
 			defer n.work.Done()
 			stop := context.AfterFunc(ctx, func() { _ = s.Reset() })
 			defer stop()
-			f(ctx, s)
+			err := f(ctx, wire.Timed{Stream: s, Limit: n.patience})
+			if err == nil {
+				err = s.Close()
+			}
+			if err != nil { // and only then: a reset also takes back what was sent
+				_ = s.Reset()
+				n.log.Debug("stream not served", "protocol", proto, "peer", s.Conn().RemotePeer(), "err", err)
+			}
 		})
 	}
 }

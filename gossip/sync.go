@@ -232,24 +232,20 @@ func (n *Network) take(ctx context.Context, p peer.ID, t transfer) error {
 }
 
 // serveSync answers /pinfold/sync/1.
-func (n *Network) serveSync(ctx context.Context, raw network.Stream) {
-	p := raw.Conn().RemotePeer()
-	s := wire.Timed{Stream: raw, Limit: n.patience}
-	defer s.Reset() // after Close it does nothing to what was sent
+func (n *Network) serveSync(ctx context.Context, s wire.Timed) error {
+	p := s.Conn().RemotePeer()
 	if n.gater.standing(p) < candidate {
-		n.faults.count(faultStranger, hostOf(raw.Conn().RemoteMultiaddr().String()))
-		return
+		n.faults.count(faultStranger, hostOf(s.Conn().RemoteMultiaddr().String()))
+		return errNoStanding
 	}
 	req, err := wire.ReadMessage[wire.Request](bufio.NewReader(s), wire.MaxRequest)
 	if err != nil {
 		n.misform(p, err)
-		return
+		return fmt.Errorf("read request: %w", err)
 	}
 	if len(req.Want) > 0 {
 		if !n.serving.enter(p) {
-			_ = wire.WriteMessage(s, wire.Answer{Refused: "busy"})
-			_ = s.Close()
-			return
+			return wire.WriteMessage(s, wire.Answer{Refused: "busy"})
 		}
 		defer n.serving.leave(p)
 	}
@@ -259,18 +255,15 @@ func (n *Network) serveSync(ctx context.Context, raw network.Stream) {
 		n.book.heard(p, &req.Greeting)
 	}
 	if err := wire.WriteMessage(s, n.answerTo(req)); err != nil {
-		return
+		return fmt.Errorf("send answer: %w", err)
 	}
 	if len(req.Want) > 0 {
-		if err := n.send(ctx, s, req); err != nil {
-			n.log.Debug("transfer to peer ended", "peer", p, "err", err)
-			return
-		}
+		return n.send(ctx, s, req)
 	}
-	_ = s.Close()
 	if req.Talk && n.behind(req.Seqs) {
 		n.talk(p) // it has statements that are newer: now it is our turn to ask
 	}
+	return nil
 }
 
 func (n *Network) answerTo(req *wire.Request) wire.Answer {

@@ -1,0 +1,161 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/pinfold/pinfold/crdtstate"
+	"github.com/pinfold/pinfold/gossip"
+	"github.com/pinfold/pinfold/identity"
+)
+
+// Club is the cluster that the peers of a World make.
+type Club struct {
+	World    *World
+	Secret   identity.Secret
+	Founding *identity.Founding
+	Store    string // crdtstate.Config.Store
+	Log      *slog.Logger
+	random   *rand.ChaCha8
+}
+
+// Peer is one member, or one to be. Its key and directory outlive crashes.
+type Peer struct {
+	Number int
+	Key    identity.Key
+	Dir    string
+	Seen   []peer.AddrInfo // its address book, kept over crashes
+
+	club  *Club
+	State *crdtstate.State
+	Net   *gossip.Network
+	stop  context.CancelFunc
+	done  chan error
+}
+
+// NewClub founds a cluster and returns its founder, which is not started. The
+// seed decides all keys.
+func NewClub(w *World, seed uint64, store, dir string, log *slog.Logger) (*Club, *Peer, error) {
+	c := &Club{World: w, Store: store, Log: log, random: rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(seed >> 24)})}
+	_, _ = c.random.Read(c.Secret[:])
+	founder, err := c.NewPeer(0, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.Founding, err = identity.Found(founder.Key, "simulated", c.Secret, identity.DefaultPolicy(), time.Now())
+	return c, founder, err
+}
+
+// NewPeer makes a peer that is no member yet and not started.
+func (c *Club) NewPeer(number int, dir string) (*Peer, error) {
+	seed := make([]byte, 32)
+	_, _ = c.random.Read(seed)
+	private, _, err := crypto.GenerateEd25519Key(bytes.NewReader(seed))
+	if err != nil {
+		return nil, fmt.Errorf("make key: %w", err)
+	}
+	key, err := identity.KeyFrom(private)
+	return &Peer{Number: number, Key: key, Dir: dir, club: c}, err
+}
+
+// Info is where the peer is found.
+func (p *Peer) Info() peer.AddrInfo {
+	return peer.AddrInfo{ID: p.Key.ID(), Addrs: []ma.Multiaddr{p.club.World.Addr(p.Number)}}
+}
+
+// Up says whether the peer runs.
+func (p *Peer) Up() bool { return p.Net != nil }
+
+// record is the peer's first member record, sealed.
+func (p *Peer) record() ([]byte, error) {
+	id := p.club.Founding.ID()
+	return identity.Record{
+		Peer: p.Key.ID(), Name: fmt.Sprintf("peer-%d", p.Number), Proof: p.club.Secret.Proof(id, p.Key.ID()),
+		Lent: uint64(p.Number+1) << 30, Phi: identity.FullPhi, Seq: 1, Level: identity.OwnLevel,
+		Domains: []string{fmt.Sprintf("home-%d", p.Number)},
+	}.Seal(p.Key, id)
+}
+
+// config of the peer's network.
+func (p *Peer) config(record []byte) gossip.Config {
+	return gossip.Config{
+		Key: p.Key, Secret: p.club.Secret, Founding: p.club.Founding, Record: record,
+		Listen: []ma.Multiaddr{p.club.World.Addr(p.Number)}, Bootstrap: p.Seen,
+		Open: true, NewHost: p.club.World.NewHost(p.Number), Log: p.club.Log.With("peer", p.Number),
+	}
+}
+
+// Start opens the peer's state and network.
+func (p *Peer) Start(ctx context.Context) error {
+	state, err := crdtstate.Open(ctx, crdtstate.Config{
+		Dir: p.Dir, Store: p.club.Store, Founding: p.club.Founding, Secret: p.club.Secret, Key: p.Key,
+		Log: p.club.Log.With("peer", p.Number),
+	})
+	if err != nil {
+		return fmt.Errorf("open state of peer %d: %w", p.Number, err)
+	}
+	record, err := p.record()
+	if err != nil {
+		return errors.Join(err, state.Close())
+	}
+	n, err := gossip.New(p.config(record), gossip.Deps{
+		Blocks: state, Authority: state.Authority,
+		Summary: func() gossip.Summary { return gossip.Summary(state.Summary()) },
+	})
+	if err != nil {
+		return errors.Join(err, state.Close())
+	}
+	ctx, p.stop = context.WithCancel(ctx)
+	p.State, p.Net, p.done = state, n, make(chan error, 1)
+	go func() { p.done <- n.Run(ctx) }()
+	go p.announce(ctx, state, n)
+	return nil
+}
+
+func (p *Peer) announce(ctx context.Context, state *crdtstate.State, n *gossip.Network) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case a, ok := <-state.Announcements():
+			if !ok {
+				return
+			}
+			n.Announce(a.Head, a.Block)
+		}
+	}
+}
+
+// Enrol makes the peer a member: its first delta. The founder's makes the cluster.
+func (p *Peer) Enrol(ctx context.Context) error {
+	record, err := p.record()
+	if err != nil {
+		return err
+	}
+	_, err = p.State.Commit(ctx, crdtstate.Op{Key: identity.MemberKey(p.Key.ID()), Value: record})
+	return err
+}
+
+// Stop ends the peer. Its directory stays as it is.
+func (p *Peer) Stop() error {
+	if !p.Up() {
+		return nil
+	}
+	if book := p.Net.Book(); len(book) > 0 {
+		p.Seen = book
+	}
+	p.stop()
+	err := <-p.done
+	err = errors.Join(err, p.State.Close())
+	p.Net, p.State = nil, nil
+	return err
+}

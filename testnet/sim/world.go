@@ -1,0 +1,105 @@
+package sim
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/x/simlibp2p"
+	"github.com/marcopolo/simnet"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+// never is the latency of a cut cable.
+const never = 100_000 * time.Hour
+
+// World is a simulated network whose hosts are numbered from 0.
+type World struct {
+	net     *simnet.Simnet
+	latency time.Duration // one way
+
+	mu  sync.Mutex
+	cut map[pair]bool
+}
+
+type pair struct{ a, b int }
+
+func pairOf(a, b int) pair { return pair{min(a, b), max(a, b)} }
+
+// NewWorld starts a network in which a packet takes latency one way.
+func NewWorld(latency time.Duration) *World {
+	w := &World{latency: latency, cut: make(map[pair]bool)}
+	w.net = &simnet.Simnet{LatencyFunc: w.travel, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	w.net.Start()
+	return w
+}
+
+// Close ends the network. All hosts must be closed before.
+func (w *World) Close() { w.net.Close() }
+
+func (w *World) travel(p *simnet.Packet) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cut[pairOf(number(p.From), number(p.To))] {
+		return never
+	}
+	return w.latency
+}
+
+// number returns which host has the address; addresses count from 1.0.0.1.
+func number(a net.Addr) int {
+	ip := a.(*net.UDPAddr).IP.To4()
+	return (int(ip[1])<<16 | int(ip[2])<<8 | int(ip[3])) - 1
+}
+
+// Connect sets which pairs of hosts have a cable; all others are cut.
+func (w *World) Connect(hosts int, cable func(a, b int) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.cut)
+	for a := range hosts {
+		for b := range a {
+			if !cable(b, a) {
+				w.cut[pair{b, a}] = true
+			}
+		}
+	}
+}
+
+// Heal lays all cables again.
+func (w *World) Heal() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.cut)
+}
+
+// Cable says whether two hosts have one.
+func (w *World) Cable(a, b int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.cut[pairOf(a, b)]
+}
+
+// Addr is the address host i listens on.
+func (w *World) Addr(i int) ma.Multiaddr {
+	return ma.StringCast(fmt.Sprintf("/ip4/%s/udp/9096/quic-v1", simnet.IntToPublicIPv4(i)))
+}
+
+// NewHost makes host i. It fits gossip.Config.NewHost.
+func (w *World) NewHost(i int) func(...libp2p.Option) (host.Host, error) {
+	const rate = 20 * simlibp2p.OneMbps
+	link := simnet.NodeBiDiLinkSettings{Downlink: simnet.LinkSettings{BitsPerSecond: rate}, Uplink: simnet.LinkSettings{BitsPerSecond: rate}}
+	return func(opts ...libp2p.Option) (host.Host, error) {
+		return libp2p.New(append(opts,
+			simlibp2p.QUICSimnet(w.net, link),
+			libp2p.DisableIdentifyAddressDiscovery(), // it waits for wall time
+			libp2p.ResourceManager(&network.NullResourceManager{}),
+		)...)
+	}
+}
