@@ -2,16 +2,11 @@ package cluster
 
 import (
 	"context"
-	"net"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-	ma "github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
-	"golang.org/x/sync/errgroup"
 
+	"github.com/pinfold/pinfold/cluster/internal/reach"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -19,7 +14,6 @@ import (
 const (
 	invitePeers = 6 // in one invite, this one included
 	inviteAddrs = 4 // of each
-	dialTime    = 3 * time.Second
 )
 
 // Invite makes an invite to this cluster. It names this peer and some that are
@@ -38,16 +32,16 @@ func (c *Cluster) Invite(ctx context.Context) (pinset.Invite, error) {
 	}
 	invite := identity.Invite{Cluster: c.cfg.Founding.ID(), Name: c.cfg.Founding.Name(), Secret: c.cfg.Secret}
 	var out pinset.Invite
-	for i, tested := range testAll(ctx, found) {
+	for i, tested := range reach.Test(ctx, found) {
 		info := found[i]
 		if tested = tested[:min(len(tested), inviteAddrs)]; len(tested) == 0 {
 			continue
 		}
 		row := peer.AddrInfo{ID: info.ID}
 		for _, t := range tested {
-			row.Addrs = append(row.Addrs, t.addr)
+			row.Addrs = append(row.Addrs, t.Addr)
 			out.Addresses = append(out.Addresses, pinset.TestedAddress{
-				Address: t.addr.String() + "/p2p/" + info.ID.String(), Public: t.public, Error: t.err,
+				Address: t.Addr.String() + "/p2p/" + info.ID.String(), Public: t.Public, Error: t.Err,
 			})
 		}
 		invite.Peers = append(invite.Peers, row)
@@ -62,92 +56,68 @@ func (c *Cluster) Invite(ctx context.Context) (pinset.Invite, error) {
 	return out, nil
 }
 
-// usable drops loopback and link-local addresses where there are others.
-func usable(addrs []ma.Multiaddr) []ma.Multiaddr {
-	var far []ma.Multiaddr
-	for _, a := range addrs {
-		if !manet.IsIPLoopback(a) && !manet.IsIP6LinkLocal(a) && !manet.IsIPUnspecified(a) {
-			far = append(far, a)
-		}
+// Remove takes a member out of the cluster. Only an admin can.
+func (c *Cluster) Remove(ctx context.Context, id peer.ID) error {
+	a := c.base.State.Authority()
+	if id == c.self {
+		return c.Leave(ctx)
 	}
-	if len(far) == 0 {
-		return addrs
+	if !a.Is(id) {
+		return pinset.NotFound("%s is no member", id).WithHint("pinfold peers")
 	}
-	return far
+	if a.Role(c.self) != identity.RoleAdmin || !a.Is(c.self) {
+		return pinset.Errorf(pinset.KindForbidden, "this peer is no admin and cannot remove members").WithHint("ask an admin of the cluster")
+	}
+	_, err := c.remove(ctx, id)
+	return err
 }
 
-type testedAddr struct {
-	addr   ma.Multiaddr
-	public bool
-	err    string // "" when it answered
-}
-
-// rank: what answers goes first, of it what is public.
-func (t testedAddr) rank() int {
-	n := 0
-	if t.err != "" {
-		n += 2
-	}
-	if !t.public {
-		n++
-	}
-	return n
-}
-
-// testAll connects to each address, all at once; the best ones of each peer come
-// first. What cannot be tested from here (relayed, UDP) counts as an answer.
-func testAll(ctx context.Context, peers []peer.AddrInfo) [][]testedAddr {
-	ctx, cancel := context.WithTimeout(ctx, dialTime)
-	defer cancel()
-	out := make([][]testedAddr, len(peers))
-	g := new(errgroup.Group)
-	for i, p := range peers {
-		for _, a := range usable(p.Addrs) {
-			out[i] = append(out[i], testedAddr{addr: a, public: isPublic(a)})
-		}
-		for j := range out[i] {
-			g.Go(func() error {
-				if err := dial(ctx, out[i][j].addr); err != nil {
-					out[i][j].err = plain(err)
-				}
-				return nil
-			})
-		}
-	}
-	_ = g.Wait() // they return none
-	for _, tested := range out {
-		slices.SortStableFunc(tested, func(a, b testedAddr) int { return a.rank() - b.rank() })
-	}
-	return out
-}
-
-// isPublic says whether an address may be reached from anywhere: a public IP, or
-// a name.
-func isPublic(a ma.Multiaddr) bool {
-	if manet.IsPublicAddr(a) {
-		return true
-	}
-	first, _ := ma.SplitFirst(a)
-	return first != nil && strings.HasPrefix(first.Protocol().Name, "dns")
-}
-
-func dial(ctx context.Context, a ma.Multiaddr) error {
-	network, host, err := manet.DialArgs(a)
-	if err != nil || !strings.HasPrefix(network, "tcp") || strings.Contains(a.String(), "/p2p-circuit") {
-		return nil
-	}
-	conn, err := new(net.Dialer).DialContext(ctx, network, host)
+func (c *Cluster) remove(ctx context.Context, id peer.ID) (pinset.Receipt, error) {
+	e, err := c.base.State.Authority().Removal(id, c.self)
 	if err != nil {
-		return err
+		return pinset.Receipt{}, pinset.Wrap(pinset.KindConflict, err, "remove member")
 	}
-	return conn.Close()
+	return c.base.State.Commit(ctx, Op{Key: e.Key, Value: e.Value})
 }
 
-// plain shortens the error of a dial to its reason.
-func plain(err error) string {
-	text := err.Error()
-	if i := strings.LastIndex(text, ": "); i >= 0 {
-		return text[i+2:]
+const (
+	leaveTime = 10 * time.Second // in which somebody should hear of a leave
+	leaveLook = 100 * time.Millisecond
+)
+
+// Leave takes this peer out of the cluster, waits a little until another member
+// knows, and closes Left. KindConflict: there is nobody else to leave it to.
+func (c *Cluster) Leave(ctx context.Context) error {
+	a := c.base.State.Authority()
+	if len(a.Members()) < 2 && a.Is(c.self) {
+		return pinset.Errorf(pinset.KindConflict, "this peer is the last member: with it the cluster would end").
+			WithHint("stop pinfold, and remove its directory if the pinset is not needed any more")
 	}
-	return text
+	if a.Is(c.self) {
+		if _, err := c.remove(ctx, c.self); err != nil {
+			return err
+		}
+		c.waitHeard(ctx)
+	}
+	c.leaving.Do(func() { close(c.left) })
+	return nil
+}
+
+// waitHeard returns when a connected member has this peer's pinset, or after a
+// while: the record of the leave is durable here, but this peer stops.
+func (c *Cluster) waitHeard(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, leaveTime)
+	defer cancel()
+	for {
+		digest, some := c.base.State.Summary().Digest, false
+		for _, s := range c.parts.Network.Peers() {
+			if s.Connected && s.Digest == digest {
+				return
+			}
+			some = some || s.Connected
+		}
+		if !some || pause(ctx, leaveLook) != nil {
+			return
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/pinfold/pinfold/allocation"
+	"github.com/pinfold/pinfold/cluster/internal/contact"
 	"github.com/pinfold/pinfold/cluster/internal/statement"
 	"github.com/pinfold/pinfold/cluster/internal/upkeep"
 	"github.com/pinfold/pinfold/identity"
@@ -30,7 +31,7 @@ type Members struct {
 	self peer.ID
 
 	book     *statement.Book
-	contacts *contacts
+	contacts *contact.Book
 	sizes    *upkeep.Queue[uint64]
 	parts    atomic.Pointer[Parts]
 
@@ -50,7 +51,7 @@ func OpenMembers(ctx context.Context, cfg Config, b Base) (*Members, error) {
 	if err != nil {
 		return nil, pinset.Wrap(pinset.KindUnavailable, err, "open members")
 	}
-	if m.contacts, err = openContacts(ctx, b.Store); err != nil {
+	if m.contacts, err = contact.Open(ctx, b.Store); err != nil {
 		return nil, pinset.Wrap(pinset.KindUnavailable, err, "open members")
 	}
 	return m, nil

@@ -5,13 +5,11 @@ import (
 	"encoding/hex"
 	"iter"
 	"slices"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pinfold/pinfold/cluster/internal/ask"
-	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -142,7 +140,7 @@ func (c *Cluster) peer(ctx context.Context, id peer.ID, s PeerState) pinset.Peer
 			p.LastHeard = word.At
 		}
 	}
-	if n := c.contacts.get(id).node; n.Peer != "" {
+	if n := c.contacts.Get(id).Node; n.Peer != "" {
 		p.IPFS = n
 	}
 	if !s.Connected {
@@ -193,70 +191,4 @@ func (c *Cluster) Seen(_ context.Context, r pinset.Receipt) (int, error) {
 		}
 	}
 	return n, nil
-}
-
-// Remove takes a member out of the cluster. Only an admin can.
-func (c *Cluster) Remove(ctx context.Context, id peer.ID) error {
-	a := c.base.State.Authority()
-	if id == c.self {
-		return c.Leave(ctx)
-	}
-	if !a.Is(id) {
-		return pinset.NotFound("%s is no member", id).WithHint("pinfold peers")
-	}
-	if a.Role(c.self) != identity.RoleAdmin || !a.Is(c.self) {
-		return pinset.Errorf(pinset.KindForbidden, "this peer is no admin and cannot remove members").WithHint("ask an admin of the cluster")
-	}
-	_, err := c.remove(ctx, id)
-	return err
-}
-
-func (c *Cluster) remove(ctx context.Context, id peer.ID) (pinset.Receipt, error) {
-	e, err := c.base.State.Authority().Removal(id, c.self)
-	if err != nil {
-		return pinset.Receipt{}, pinset.Wrap(pinset.KindConflict, err, "remove member")
-	}
-	return c.base.State.Commit(ctx, Op{Key: e.Key, Value: e.Value})
-}
-
-const (
-	leaveTime = 10 * time.Second // in which somebody should hear of a leave
-	leaveLook = 100 * time.Millisecond
-)
-
-// Leave takes this peer out of the cluster, waits a little until another member
-// knows, and closes Left. KindConflict: there is nobody else to leave it to.
-func (c *Cluster) Leave(ctx context.Context) error {
-	a := c.base.State.Authority()
-	if len(a.Members()) < 2 && a.Is(c.self) {
-		return pinset.Errorf(pinset.KindConflict, "this peer is the last member: with it the cluster would end").
-			WithHint("stop pinfold, and remove its directory if the pinset is not needed any more")
-	}
-	if a.Is(c.self) {
-		if _, err := c.remove(ctx, c.self); err != nil {
-			return err
-		}
-		c.waitHeard(ctx)
-	}
-	c.leaving.Do(func() { close(c.left) })
-	return nil
-}
-
-// waitHeard returns when a connected member has this peer's pinset, or after a
-// while: the record of the leave is durable here, but this peer stops.
-func (c *Cluster) waitHeard(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, leaveTime)
-	defer cancel()
-	for {
-		digest, some := c.base.State.Summary().Digest, false
-		for _, s := range c.parts.Network.Peers() {
-			if s.Connected && s.Digest == digest {
-				return
-			}
-			some = some || s.Connected
-		}
-		if !some || pause(ctx, leaveLook) != nil {
-			return
-		}
-	}
 }

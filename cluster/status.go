@@ -163,7 +163,7 @@ func (c *Cluster) blank(cl claim, id peer.ID) pinset.Holding {
 	if m, ok := c.base.State.Authority().Member(id); ok {
 		h.Name, h.IPFS = m.Name, m.IPFSPeer
 	}
-	if n := c.contacts.get(id).node; n.Peer != "" {
+	if n := c.contacts.Get(id).Node; n.Peer != "" {
 		h.IPFS = n.Peer
 	}
 	return h

@@ -29,8 +29,16 @@ type Book struct {
 }
 
 type entry struct {
-	*Statement
-	raw []byte
+	*Statement // nil: none
+	raw        []byte
+}
+
+// last is the seq of the statement, 0 for none.
+func (e entry) last() uint64 {
+	if e.Statement == nil {
+		return 0
+	}
+	return e.Seq
 }
 
 // OpenBook reads what is in the store. member says whose word counts.
@@ -98,13 +106,13 @@ func (b *Book) Accept(ctx context.Context, raw []byte) (fresh bool, err error) {
 	}
 	b.mu.Lock()
 	if s.Author == b.key.ID() {
-		if s.Seq > b.latest[s.Author].Seq {
+		if s.Seq > b.latest[s.Author].last() {
 			b.floor = max(b.floor, s.Seq)
 		}
 		b.mu.Unlock()
 		return false, nil
 	}
-	if !b.member(s.Author) || s.Seq <= b.latest[s.Author].Seq {
+	if !b.member(s.Author) || s.Seq <= b.latest[s.Author].last() {
 		b.mu.Unlock()
 		return false, nil
 	}
@@ -122,7 +130,7 @@ func (b *Book) Accept(ctx context.Context, raw []byte) (fresh bool, err error) {
 func (b *Book) Behind() bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.floor > b.latest[b.key.ID()].Seq
+	return b.floor > b.latest[b.key.ID()].last()
 }
 
 // Say signs a statement of this peer's, with the next seq, and returns its bytes
@@ -131,7 +139,7 @@ func (b *Book) Say(ctx context.Context, s Statement) ([]byte, error) {
 	b.saying.Lock()
 	defer b.saying.Unlock()
 	b.mu.RLock()
-	s.Author, s.Seq = b.key.ID(), max(b.floor, b.latest[b.key.ID()].Seq)+1
+	s.Author, s.Seq = b.key.ID(), max(b.floor, b.latest[b.key.ID()].last())+1
 	b.mu.RUnlock()
 	raw, err := s.Seal(b.key, b.cluster)
 	if err != nil {

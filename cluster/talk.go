@@ -1,0 +1,189 @@
+package cluster
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pinfold/pinfold/cluster/internal/ask"
+	"github.com/pinfold/pinfold/cluster/internal/contact"
+	"github.com/pinfold/pinfold/pinset"
+)
+
+// Answer serves a question of another member (package ask). It is safe for
+// concurrent use; from is trusted to be a member.
+func (m *Members) Answer(ctx context.Context, _ peer.ID, question []byte, yield func([]byte) error) error {
+	r, err := ask.ParseRequest(question)
+	if err != nil {
+		return err
+	}
+	parts := m.parts.Load()
+	if parts == nil {
+		return pinset.Errorf(pinset.KindUnavailable, "starting; ask again")
+	}
+	send := func(f ask.Frame) error {
+		b, err := f.Encode()
+		if err != nil {
+			return err
+		}
+		return yield(b)
+	}
+	switch r.What {
+	case ask.About:
+		about := m.about(ctx, parts)
+		return send(ask.Frame{Member: &about})
+	case ask.All:
+		return m.sendAll(ctx, parts.Tracker, send)
+	case ask.Recover:
+		if !r.CID.Defined() {
+			if err := parts.Tracker.RecoverAll(ctx); err != nil {
+				return err
+			}
+			return send(ask.Frame{})
+		}
+		if err := parts.Tracker.Recover(ctx, r.CID); err != nil {
+			return err
+		}
+	}
+	l, err := parts.Tracker.Local(ctx, r.CID)
+	if err != nil {
+		return err
+	}
+	return send(ask.Frame{Locals: []pinset.Local{l}})
+}
+
+// about is what this peer says of itself.
+func (m *Members) about(ctx context.Context, parts *Parts) ask.Member {
+	usage := parts.Keeper.Usage()
+	out := ask.Member{Version: m.cfg.Version, Used: usage.Used, Queued: usage.Queued, Pins: m.base.State.Summary().Count}
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.AskTime*4/5) // so that the answer still arrives in time
+	defer cancel()
+	var err error
+	if out.IPFS, err = m.base.Node.Identity(ctx); err != nil {
+		out.IPFSError = err.Error()
+	}
+	return out
+}
+
+func (m *Members) sendAll(ctx context.Context, t Tracker, send func(ask.Frame) error) error {
+	batch := make([]pinset.Local, 0, ask.BatchLocals)
+	for l, err := range t.All(ctx) {
+		if err != nil {
+			return err
+		}
+		if batch = append(batch, l); len(batch) == cap(batch) {
+			if err := send(ask.Frame{Locals: batch}); err != nil {
+				return err
+			}
+			batch = batch[:0]
+		}
+	}
+	if len(batch) == 0 {
+		return nil
+	}
+	return send(ask.Frame{Locals: batch})
+}
+
+const (
+	contactFresh = 10 * time.Minute // an answer about addresses is taken for this long
+	connectAgain = time.Minute      // a connection is not made again within it
+	atOnce       = 16               // members that are asked or connected at one time
+)
+
+// ConnectHolders brings the IPFS node into contact with those of the holders, and
+// with the origins that the pins of c name. It is called beside a fetch, keeps
+// its errors to itself, and ends with ctx.
+func (m *Members) ConnectHolders(ctx context.Context, c cid.Cid, holders []peer.ID) {
+	parts := m.parts.Load()
+	if parts == nil {
+		return
+	}
+	g := new(errgroup.Group)
+	g.SetLimit(atOnce)
+	for _, id := range holders {
+		if id != m.self {
+			g.Go(func() error { m.connect(ctx, parts.Network, id); return nil })
+		}
+	}
+	g.Go(func() error { m.connectOrigins(ctx, c); return nil })
+	_ = g.Wait() // they return none
+}
+
+func (m *Members) connect(ctx context.Context, n Network, id peer.ID) {
+	row, now := m.contacts.Get(id), m.cfg.Now()
+	if now.Sub(row.Connected) < connectAgain {
+		return
+	}
+	if now.Sub(row.Asked) > contactFresh {
+		about, err := m.askAbout(ctx, n, id)
+		if err == nil {
+			row.Node = about.IPFS
+		} else {
+			m.cfg.Log.Debug("addresses of a member's IPFS node not told", "peer", id, "err", err)
+		}
+	}
+	addrs := contact.Addresses(row.Node)
+	if len(addrs) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.NodeTime)
+	defer cancel()
+	if err := m.base.Node.Connect(ctx, addrs...); err != nil {
+		m.cfg.Log.Debug("IPFS node not connected to a member's", "peer", id, "err", err)
+		return
+	}
+	m.contacts.Connected(id, now)
+}
+
+func (m *Members) connectOrigins(ctx context.Context, c cid.Cid) {
+	pins, err := m.base.State.PinsOf(ctx, c)
+	var origins []string
+	for _, p := range pins {
+		origins = append(origins, p.Origins...)
+	}
+	if err != nil || len(origins) == 0 {
+		return
+	}
+	slices.Sort(origins)
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.NodeTime)
+	defer cancel()
+	if err := m.base.Node.Connect(ctx, slices.Compact(origins)...); err != nil {
+		m.cfg.Log.Debug("IPFS node not connected to origins", "cid", c, "err", err)
+	}
+}
+
+// askAbout asks a member about itself and remembers its IPFS node.
+func (m *Members) askAbout(ctx context.Context, n Network, id peer.ID) (ask.Member, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.AskTime)
+	defer cancel()
+	f, err := askOne(ctx, n, id, ask.Request{What: ask.About})
+	if err != nil {
+		return ask.Member{}, err
+	}
+	if f.Member == nil {
+		return ask.Member{}, pinset.Errorf(pinset.KindUnavailable, "ask %s: empty answer", id)
+	}
+	if err := m.contacts.Learn(ctx, id, f.Member.IPFS, m.cfg.Now()); err != nil {
+		m.cfg.Log.Warn("addresses not kept", "err", err)
+	}
+	return *f.Member, nil
+}
+
+// askOne asks for an answer of one frame. ctx has a deadline.
+func askOne(ctx context.Context, n Network, id peer.ID, r ask.Request) (ask.Frame, error) {
+	q, err := r.Encode()
+	if err != nil {
+		return ask.Frame{}, err
+	}
+	for b, err := range n.Ask(ctx, id, q) {
+		if err != nil {
+			return ask.Frame{}, pinset.Wrap(pinset.KindUnavailable, err, "ask %s", id)
+		}
+		return ask.ParseFrame(b)
+	}
+	return ask.Frame{}, pinset.Errorf(pinset.KindUnavailable, "ask %s: no answer", id)
+}
