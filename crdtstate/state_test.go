@@ -64,7 +64,7 @@ func TestBothStoresReopen(t *testing.T) {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			s = c.OpenWith(cfg)
+			s = openOnDisk(t, cfg)
 			if got := s.Summary(); got.String() != want.String() || got.Digest != want.Digest {
 				t.Errorf("after reopening %v, want %v", got, want)
 			}
