@@ -1,4 +1,10 @@
 // Command pinfold keeps a collection on IPFS together with friends.
 package main
 
-func main() {}
+import (
+	"os"
+
+	"github.com/pinfold/pinfold/cli"
+)
+
+func main() { os.Exit(cli.Main()) }

@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// permute moves flags before the arguments, so that `pin add CID --name N` and
+// `status --json` work as people type them: the library wants each flag right
+// behind the command that owns it. Everything after "--" stays as it is.
+func permute(a *cli.App, args []string) []string {
+	if len(args) == 0 {
+		return args
+	}
+	var global, path, local, positional []string
+	flags, commands := a.Flags, a.Commands
+	for rest := args[1:]; len(rest) > 0; {
+		word := rest[0]
+		rest = rest[1:]
+		if word == "--" {
+			positional = append(positional, rest...)
+			return slices.Concat(args[:1], global, path, local, []string{"--"}, positional)
+		}
+		if len(word) < 2 || word[0] != '-' || negative(word) {
+			if next := find(commands, word); next != nil && len(positional) == 0 {
+				path = append(path, word)
+				flags, commands = next.Flags, next.Subcommands
+			} else {
+				positional = append(positional, word)
+			}
+			continue
+		}
+		owner, into := flags, &local
+		if len(path) == 0 || (!has(flags, word) && has(a.Flags, word)) {
+			owner, into = a.Flags, &global
+		}
+		*into = append(*into, word)
+		if takesValue(owner, word) && len(rest) > 0 {
+			*into = append(*into, rest[0])
+			rest = rest[1:]
+		}
+	}
+	return slices.Concat(args[:1], global, path, local, positional)
+}
+
+// negative says whether a word is a number below zero, which is a value.
+func negative(word string) bool { return strings.Trim(word[1:], "0123456789") == "" }
+
+func find(commands []*cli.Command, name string) *cli.Command {
+	for _, c := range commands {
+		if c.HasName(name) {
+			return c
+		}
+	}
+	return nil
+}
+
+func flagName(word string) string {
+	name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
+	return name
+}
+
+func lookup(flags []cli.Flag, word string) cli.Flag {
+	for _, f := range flags {
+		if slices.Contains(f.Names(), flagName(word)) {
+			return f
+		}
+	}
+	return nil
+}
+
+func has(flags []cli.Flag, word string) bool { return lookup(flags, word) != nil }
+
+func takesValue(flags []cli.Flag, word string) bool {
+	if strings.Contains(word, "=") {
+		return false
+	}
+	f, ok := lookup(flags, word).(cli.DocGenerationFlag)
+	return ok && f.TakesValue()
+}

@@ -1,0 +1,152 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/pinfold/pinfold/pinset"
+)
+
+// Version is this program's version, as `version`, the API and heartbeats say it.
+const Version = "0.1.0-dev"
+
+// Streams are where a command reads and writes.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// Main runs the program with the process's arguments and streams, ends it on
+// interrupt and termination in good order, and returns the exit code.
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return Run(ctx, os.Args, Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+}
+
+// Run runs one command line and returns its exit code.
+func Run(ctx context.Context, args []string, s Streams) int {
+	a := app(s)
+	err := a.RunContext(ctx, permute(a, args))
+	if err == nil {
+		return 0
+	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		fmt.Fprintln(s.Err, "pinfold: interrupted")
+		return 130
+	}
+	fmt.Fprintf(s.Err, "pinfold: error: %v\n", err)
+	if hint := pinset.HintOf(err); hint != "" {
+		fmt.Fprintf(s.Err, "pinfold: hint: %s\n", hint)
+	}
+	return pinset.KindOf(err).Info().Exit
+}
+
+func app(s Streams) *cli.App {
+	return &cli.App{
+		Name:    "pinfold",
+		Usage:   "keep a collection on IPFS together with friends",
+		Version: Version,
+		Description: "Each of you runs pinfold beside the IPFS node at home, joins with one invite, and lends some disk.\n" +
+			"Start with `pinfold up`; `pinfold testnet` shows it all in one terminal.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "dir", Usage: "this peer's `DIRECTORY` (default: $PINFOLD_PATH or ~/.pinfold)", EnvVars: []string{"PINFOLD_PATH"}},
+			&cli.StringFlag{Name: "api", Usage: "API `ADDRESS` of a daemon elsewhere (host:port or socket path)"},
+			&cli.StringFlag{Name: "token", Usage: "`TOKEN` for --api", EnvVars: []string{"PINFOLD_TOKEN"}},
+			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+			&cli.BoolFlag{Name: "verbose", Usage: "log more to standard error"},
+		},
+		Commands: []*cli.Command{
+			upCommand(), initCommand(), joinCommand(), inviteCommand(), leaveCommand(),
+			addCommand(), pinCommand(), statusCommand(), peersCommand(), recoverCommand(),
+			getCommand(), catCommand(), lsCommand(),
+			idCommand(), healthCommand(), configCommand(), testnetCommand(), versionCommand(),
+		},
+		Reader: s.In, Writer: s.Out, ErrWriter: s.Err,
+		HideVersion:           true,
+		EnableBashCompletion:  true,
+		ExitErrHandler:        func(*cli.Context, error) {}, // Run maps errors to exit codes
+		OnUsageError:          usageError,
+		CommandNotFound:       nil,
+		Action:                noCommand,
+		CustomAppHelpTemplate: cli.AppHelpTemplate + exitCodes,
+	}
+}
+
+// exitCodes stands at the end of every help text, from the one table of kinds.
+const exitCodes = `
+EXIT CODES:
+   0 done   1 fault of pinfold or the machine   2 the command is wrong   3 not found   4 does not fit the present state
+   5 refused (disk, traffic, a guard)   6 not allowed   7 a part is away, try later   8 not done in time   130 interrupted
+`
+
+func usageError(c *cli.Context, err error, _ bool) error {
+	name := strings.TrimSpace(strings.Join([]string{"pinfold", c.Command.FullName()}, " "))
+	if c.Command.FullName() == "" || c.Command.FullName() == "pinfold" {
+		name = "pinfold"
+	}
+	return pinset.Invalid("%v", err).WithHint("%s --help", name)
+}
+
+// noCommand answers `pinfold` alone with the help, and an unknown command with
+// the nearest one.
+func noCommand(c *cli.Context) error {
+	if c.Args().Len() == 0 {
+		return cli.ShowAppHelp(c)
+	}
+	given := c.Args().First()
+	e := pinset.Invalid("unknown command %q", given)
+	for _, s := range suggestions(c.App.Commands, given) {
+		return e.WithHint("pinfold %s", s)
+	}
+	return e.WithHint("pinfold --help")
+}
+
+func suggestions(commands []*cli.Command, given string) []string {
+	var out []string
+	for _, cmd := range commands {
+		if cmd.Hidden {
+			continue
+		}
+		for _, name := range cmd.Names() {
+			if strings.HasPrefix(name, given) || strings.HasPrefix(given, name) {
+				out = append(out, name)
+			}
+		}
+	}
+	if len(out) == 0 {
+		if s := cli.SuggestCommand(commands, given); s != "" {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// command finishes a command: errors in its use come back as errors of ours, and
+// its help lists the exit codes.
+func command(cmd *cli.Command) *cli.Command {
+	cmd.OnUsageError = usageError
+	if len(cmd.Subcommands) == 0 {
+		cmd.CustomHelpTemplate = cli.CommandHelpTemplate + exitCodes
+	}
+	return cmd
+}
+
+// arguments returns the command's arguments, or an error that says how it is used
+// unless there are min to max of them (max < 0: any number).
+func arguments(c *cli.Context, min, max int) ([]string, error) {
+	args := c.Args().Slice()
+	if len(args) >= min && (max < 0 || len(args) <= max) {
+		return args, nil
+	}
+	return nil, pinset.Invalid("%s: %d arguments given", c.Command.FullName(), len(args)).
+		WithHint("usage: pinfold %s %s", c.Command.FullName(), c.Command.ArgsUsage)
+}

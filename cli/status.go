@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/pinfold/pinfold/httpapi/client"
+	"github.com/pinfold/pinfold/httpapi/dialect"
+	"github.com/pinfold/pinfold/pinset"
+)
+
+func statusCommand() *cli.Command {
+	return command(&cli.Command{
+		Name: "status", Usage: "what is kept, and where", ArgsUsage: "[CID …]",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "local", Usage: "this peer only"},
+			&cli.BoolFlag{Name: "all", Usage: "every pin, not only those that need attention"},
+		},
+		Action: func(c *cli.Context) error {
+			cids, err := parseCIDs(c.Args().Slice())
+			if err != nil {
+				return err
+			}
+			api, err := connect(c)
+			if err != nil {
+				return err
+			}
+			if len(cids) == 0 {
+				return statusAll(c, api)
+			}
+			for _, id := range cids {
+				sum, err := api.Status(c.Context, id, c.Bool("local"))
+				if err != nil {
+					return err
+				}
+				if err := printSummary(c, sum); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	})
+}
+
+// statusAll says how the members agree, counts the pins by how safe they are, and
+// lists those that are not.
+func statusAll(c *cli.Context, api *client.Client) error {
+	agree, err := api.Agreement(c.Context)
+	if err != nil {
+		return err
+	}
+	out := c.App.Writer
+	if !c.Bool("json") {
+		fmt.Fprintf(out, "%d of %d members heard, %d of them agree on %d pins\n", agree.Heard, agree.Members, agree.Agree, agree.Count)
+	}
+	var pins, safe, short int
+	for sum, err := range api.StatusAll(c.Context, client.StatusOptions{Local: c.Bool("local")}) {
+		if err != nil {
+			return err
+		}
+		pins++
+		if sum.Short == 0 {
+			safe++
+		} else {
+			short++
+		}
+		if c.Bool("json") || c.Bool("all") || sum.Short > 0 {
+			if err := printSummary(c, sum); err != nil {
+				return err
+			}
+		}
+	}
+	if !c.Bool("json") {
+		fmt.Fprintf(out, "%d CIDs: %d with all the copies they must have, %d with too few\n", pins, safe, short)
+	}
+	return nil
+}
+
+func printSummary(c *cli.Context, s pinset.Summary) error {
+	if c.Bool("json") {
+		_, err := c.App.Writer.Write(append(new(dialect.Encoder).Status(nil, s), '\n'))
+		return err
+	}
+	out := c.App.Writer
+	var names []string
+	for _, p := range s.Pins {
+		if p.Name != "" {
+			names = append(names, p.Name)
+		}
+	}
+	missing := ""
+	if s.Short > 0 {
+		missing = fmt.Sprintf(", %d too few", s.Short)
+	}
+	fmt.Fprintf(out, "%s  %s  copies %d of %s%s\n", s.CID, strings.Join(names, ", "), s.Copies, copies(s.Want), missing)
+	t := newTable(out)
+	for _, h := range s.Holdings {
+		if h.Status == pinset.StatusRemote || h.Status == pinset.StatusUnpinned {
+			continue
+		}
+		t.row("  "+h.Name, h.Status.String(), "since "+ago(h.Since), holdingNote(h))
+	}
+	return t.flush()
+}
+
+// holdingNote says what a person wants to know beyond the status.
+func holdingNote(h pinset.Holding) string {
+	var notes []string
+	if h.Status == pinset.StatusPinning && h.Progress.Blocks > 0 {
+		notes = append(notes, fmt.Sprintf("%d blocks, %s", h.Progress.Blocks, pinset.FormatSize(h.Progress.Bytes)))
+	}
+	if h.Interim {
+		notes = append(notes, "until the others have it")
+	}
+	if h.Borrowed {
+		notes = append(notes, "the owner's own pin")
+	}
+	if h.Error != "" {
+		notes = append(notes, h.Error)
+	}
+	if h.Attempts > 0 && !h.Retry.IsZero() {
+		notes = append(notes, fmt.Sprintf("attempt %d, next %s", h.Attempts+1, ago(h.Retry)))
+	}
+	if h.Age > 0 {
+		notes = append(notes, fmt.Sprintf("said %s ago", h.Age.Round(1e9)))
+	}
+	return strings.Join(notes, "; ")
+}
+
+func recoverCommand() *cli.Command {
+	return command(&cli.Command{
+		Name: "recover", Usage: "try again at once what failed or waits", ArgsUsage: "[CID …]",
+		Action: func(c *cli.Context) error {
+			cids, err := parseCIDs(c.Args().Slice())
+			if err != nil {
+				return err
+			}
+			api, err := connect(c)
+			if err != nil {
+				return err
+			}
+			if len(cids) == 0 {
+				for sum, err := range api.RecoverAll(c.Context, false) {
+					if err != nil {
+						return err
+					}
+					if err := printSummary(c, sum); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			for _, id := range cids {
+				sum, err := api.Recover(c.Context, id)
+				if err != nil {
+					return err
+				}
+				if err := printSummary(c, sum); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	})
+}

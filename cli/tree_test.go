@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/urfave/cli/v2"
+)
+
+// walk visits every command with its full name.
+func walk(commands []*cli.Command, prefix []string, visit func(path []string, c *cli.Command)) {
+	for _, c := range commands {
+		path := append(append([]string{}, prefix...), c.Name)
+		visit(path, c)
+		walk(c.Subcommands, path, visit)
+	}
+}
+
+func TestEveryCommandExplainsItself(t *testing.T) {
+	walk(app(Streams{}).Commands, nil, func(path []string, c *cli.Command) {
+		name := strings.Join(path, " ")
+		if c.Usage == "" || strings.HasSuffix(c.Usage, ".") || c.Usage != strings.TrimSpace(c.Usage) {
+			t.Errorf("%s: usage %q: want one phrase without a full stop", name, c.Usage)
+		}
+		for _, f := range c.Flags {
+			doc, ok := f.(cli.DocGenerationFlag)
+			if !ok || doc.GetUsage() == "" {
+				t.Errorf("%s: flag %v has no usage", name, f.Names())
+			}
+		}
+		var out, errs bytes.Buffer
+		args := append(append([]string{"pinfold"}, path...), "--help")
+		if code := Run(context.Background(), args, Streams{Out: &out, Err: &errs}); code != 0 {
+			t.Errorf("%s --help: exit code %d: %s", name, code, errs.String())
+		}
+		if len(c.Subcommands) == 0 && !strings.Contains(out.String(), "EXIT CODES") {
+			t.Errorf("%s --help does not list the exit codes:\n%s", name, out.String())
+		}
+	})
+}
+
+func TestMistakesAreExplained(t *testing.T) {
+	for _, tc := range []struct {
+		args string
+		code int
+		want []string
+	}{
+		{"bogus", 2, []string{`unknown command "bogus"`, "pinfold --help"}},
+		{"stauts", 2, []string{`unknown command "stauts"`, "hint: pinfold status"}},
+		{"pin ad", 2, []string{`unknown command "pin ad"`, "hint: pinfold pin add"}},
+		{"pin add", 2, []string{"0 arguments given", "usage: pinfold pin add CID"}},
+		{"pin add not-a-cid", 2, []string{`"not-a-cid"`, "not a CID"}},
+		{"pin add bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi --replication 0", 2, []string{"--replication 0", "-1 for every member"}},
+		{"pin add bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi --replication-min 3 --replication-max 2", 2, []string{"3..2"}},
+		{"pin add --no-such-flag x", 2, []string{"no-such-flag", "pinfold pin add --help"}},
+		{"--dir /nonexistent/pinfold status", 7, []string{"no pinfold runs on /nonexistent/pinfold", "pinfold up"}},
+		{"add /nonexistent/file", 3, []string{"/nonexistent/file"}},
+		{"add --cid-version 7 .", 2, []string{"--cid-version 7", "0 or 1"}},
+		{"add .", 2, []string{"is a directory", "pinfold add -r ."}},
+		{"--dir /nonexistent/pinfold join hello", 2, []string{"invite", "pinfold invite"}},
+		{"testnet --peers 0", 2, []string{"0 peers", "1 to 50"}},
+		{"testnet bogus", 2, []string{`"bogus"`}},
+		{"up --set give", 2, []string{"KEY=VALUE"}},
+	} {
+		var out, errs bytes.Buffer
+		code := Run(context.Background(), append([]string{"pinfold"}, strings.Fields(tc.args)...), Streams{Out: &out, Err: &errs})
+		if code != tc.code {
+			t.Errorf("%s: exit code %d, want %d: %s", tc.args, code, tc.code, errs.String())
+		}
+		for _, w := range tc.want {
+			if !strings.Contains(errs.String(), w) {
+				t.Errorf("%s: standard error lacks %q:\n%s", tc.args, w, errs.String())
+			}
+		}
+	}
+}

@@ -1,0 +1,156 @@
+package daemon
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pinfold/pinfold/pinset"
+)
+
+// ConfigVersion is the version of the configuration file this program writes.
+const ConfigVersion = 1
+
+// Config is everything a person can set. The zero configuration works: see
+// Defaults. docs/operations.md lists the keys; `pinfold config show` prints the
+// effective values and where each came from.
+type Config struct {
+	Name      string
+	Give      uint64 // bytes lent; 0 in the file stands for "not decided yet"
+	Tags      []string
+	Region    string
+	Household string
+
+	IPFS    IPFSConfig
+	Network NetworkConfig
+	API     APIConfig
+	State   StateConfig
+	Tracker TrackerConfig
+}
+
+// IPFSConfig says which IPFS node stores the data.
+type IPFSConfig struct {
+	Node       string // auto, kubo, embedded
+	API        string // Kubo's RPC: multiaddress, URL or unix socket; "" is its usual address
+	Auth       string // bearer:TOKEN or basic:USER:PASSWORD, as in Kubo's API.Authorizations
+	Listen     []string
+	Blockstore string // flatfs, badger: of the embedded node
+}
+
+// NetworkConfig is the private network among the members.
+type NetworkConfig struct {
+	Listen    []string
+	Open      bool // without the private network's key: QUIC and better hole punching
+	MDNS      bool
+	PortMap   bool
+	Relay     bool
+	Heartbeat time.Duration
+}
+
+// APIConfig is the REST API's listener on TCP. The unix socket is always there.
+type APIConfig struct {
+	Listen      string // "" for none
+	AllowRemote bool   // plain TCP beyond loopback
+}
+
+// StateConfig is the store of the replicated state.
+type StateConfig struct {
+	Store string // badger, pebble
+}
+
+// TrackerConfig bounds what this machine does at once.
+type TrackerConfig struct {
+	Concurrency int
+	Reserve     uint64        // bytes of the file system that are never used
+	Grace       time.Duration // a copy is kept that long after its successors are safe
+	Sweep       time.Duration // between two comparisons with the IPFS node
+}
+
+// Defaults returns the configuration of somebody who set nothing.
+func Defaults() Config {
+	host, _ := os.Hostname()
+	if host == "" {
+		host = "pinfold"
+	}
+	return Config{
+		Name: host,
+		IPFS: IPFSConfig{
+			Node: "auto", Blockstore: "flatfs",
+			Listen: []string{"/ip4/0.0.0.0/tcp/4011", "/ip4/0.0.0.0/udp/4011/quic-v1"},
+		},
+		Network: NetworkConfig{
+			Listen: []string{"/ip4/0.0.0.0/tcp/9096"},
+			MDNS:   true, PortMap: true, Relay: true, Heartbeat: 30 * time.Second,
+		},
+		API:     APIConfig{Listen: "127.0.0.1:9094"},
+		State:   StateConfig{Store: "badger"},
+		Tracker: TrackerConfig{Concurrency: 8, Reserve: 1 << 30, Grace: 24 * time.Hour, Sweep: time.Hour},
+	}
+}
+
+// Domains are the failure domains from coarse to fine, without the empty ones.
+func (c Config) Domains() []string {
+	var out []string
+	for _, d := range []string{c.Region, c.Household} {
+		if d != "" {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// Validate says what cannot work, naming key, value and what is possible.
+func (c Config) Validate() error {
+	if c.Name == "" || len(c.Name) > pinset.MaxName {
+		return pinset.Invalid("name %q: want 1 to %d bytes", c.Name, pinset.MaxName)
+	}
+	for _, check := range []struct {
+		key, value string
+		possible   []string
+	}{
+		{"ipfs.node", c.IPFS.Node, []string{"auto", "kubo", "embedded"}},
+		{"ipfs.blockstore", c.IPFS.Blockstore, []string{"flatfs", "badger"}},
+		{"state.store", c.State.Store, []string{"badger", "pebble"}},
+	} {
+		if err := oneOf(check.key, check.value, check.possible); err != nil {
+			return err
+		}
+	}
+	if c.Tracker.Concurrency < 1 || c.Tracker.Concurrency > 256 {
+		return pinset.Invalid("tracker.concurrency %d: want 1 to 256", c.Tracker.Concurrency)
+	}
+	if c.Network.Heartbeat < time.Second {
+		return pinset.Invalid("network.heartbeat %s: want at least 1s", c.Network.Heartbeat)
+	}
+	return pinset.ValidateTags(c.Tags)
+}
+
+func oneOf(key, value string, possible []string) error {
+	for _, p := range possible {
+		if value == p {
+			return nil
+		}
+	}
+	return unknown(pinset.Invalid("%s %q: want one of %v", key, value, possible), value, possible)
+}
+
+// unknown adds the nearest possible word to an error, if one is near.
+func unknown(e *pinset.Error, given string, possible []string) error {
+	if near := pinset.Nearest(given, possible); near != "" {
+		return e.WithHint("did you mean %s?", near)
+	}
+	return e
+}
+
+// DefaultDir is where a peer lives when nobody says otherwise: $PINFOLD_PATH, or
+// .pinfold in the home directory.
+func DefaultDir() (string, error) {
+	if dir := os.Getenv("PINFOLD_PATH"); dir != "" {
+		return dir, nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", pinset.Wrap(pinset.KindInvalid, err, "find home directory (set PINFOLD_PATH)")
+	}
+	return filepath.Join(home, ".pinfold"), nil
+}

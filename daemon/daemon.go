@@ -1,0 +1,218 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	ds "github.com/ipfs/go-datastore"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pinfold/pinfold/crdtstate"
+	"github.com/pinfold/pinfold/httpapi"
+	"github.com/pinfold/pinfold/identity"
+	"github.com/pinfold/pinfold/ipfsclient"
+	"github.com/pinfold/pinfold/pinset"
+	"github.com/pinfold/pinfold/tracker"
+)
+
+// Options of a daemon.
+type Options struct {
+	Dir     Dir
+	Flags   map[string]string // configuration keys given on the command line
+	Version string
+	Node    ipfsclient.Node // nil: the one the configuration names
+	Log     *slog.Logger
+}
+
+func (o Options) log() *slog.Logger {
+	if o.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return o.Log
+}
+
+// Greeting is what a start has to say.
+type Greeting struct {
+	Name        string   `json:"name"`
+	Peer        string   `json:"peer"`
+	Cluster     string   `json:"cluster"`
+	ClusterName string   `json:"cluster_name"`
+	Node        string   `json:"ipfs_node"`
+	Give        uint64   `json:"give"`
+	Addresses   []string `json:"addresses"`
+	API         []string `json:"api"`
+	Notes       []string `json:"notes,omitempty"`
+}
+
+// Daemon is a running peer.
+type Daemon struct {
+	opts     Options
+	cfg      Config
+	settings []Setting
+	log      *slog.Logger
+	closers  *closers
+	key      identity.Key
+	node     *ipfsNode
+	ledger   ds.Batching
+	turns    tracker.Turns
+	peer     *peerOf // the one cluster
+	tokens   *identity.TokenStore
+	api      *httpapi.Server
+	control  *control
+	stop     context.CancelCauseFunc
+}
+
+// New opens and binds everything. A failed New leaves nothing open.
+func New(ctx context.Context, o Options) (_ *Daemon, err error) {
+	d := &Daemon{opts: o, log: o.log(), closers: &closers{log: o.log()}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.closers.unwind())
+		}
+	}()
+	lock, err := o.Dir.lock()
+	if err != nil {
+		return nil, err
+	}
+	d.closers.push("lock", lock.Unlock)
+	if d.cfg, err = o.settle(ctx); err != nil {
+		return nil, err
+	}
+	if _, d.settings, err = Load(o.Dir.Config(), o.Flags); err != nil {
+		return nil, err
+	}
+	for _, step := range []func(context.Context) error{d.openKey, d.openNode, d.openLedger, d.openCluster, d.openAPI, d.openControl} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+func (d *Daemon) openKey(context.Context) (err error) {
+	d.key, err = d.opts.Dir.loadKey()
+	return err
+}
+
+func (d *Daemon) openNode(ctx context.Context) (err error) {
+	d.node, err = openNode(ctx, d.cfg, d.opts, d.log)
+	if err != nil {
+		return err
+	}
+	d.closers.push("IPFS node", d.node.close)
+	return nil
+}
+
+func (d *Daemon) openLedger(context.Context) (err error) {
+	d.ledger, err = crdtstate.OpenStore(d.cfg.State.Store, d.opts.Dir.ledger())
+	if err != nil {
+		return pinset.Wrap(pinset.KindUnavailable, err, "open ledger")
+	}
+	d.closers.push("ledger", d.ledger.Close)
+	return nil
+}
+
+// openCluster opens the one cluster this peer is in, and makes one at the first
+// start.
+func (d *Daemon) openCluster(ctx context.Context) error {
+	have, err := d.opts.Dir.clusters()
+	if err != nil {
+		return err
+	}
+	switch len(have) {
+	case 0:
+		fresh, err := d.opts.found(d.cfg.Name + "'s")
+		if err != nil {
+			return err
+		}
+		have = append(have, fresh)
+	case 1:
+	default:
+		return pinset.Errorf(pinset.KindConflict, "%s: %d clusters; this version runs one at a time", d.opts.Dir.path("clusters"), len(have)).
+			WithHint("rename the directory of the one that shall rest, to a name with a dot in it")
+	}
+	d.peer, err = d.openPeer(ctx, have[0])
+	return err
+}
+
+func (d *Daemon) openControl(context.Context) (err error) {
+	path, ok := controlPath()
+	if !ok {
+		return nil
+	}
+	var ipfs cutter
+	if c, ok := d.node.Node.(cutter); ok {
+		ipfs = c
+	}
+	if d.control, err = openControl(path, d.peer.network, ipfs); err != nil {
+		return fmt.Errorf("open control socket: %w", err)
+	}
+	d.closers.push("control socket", d.control.listen.Close)
+	return nil
+}
+
+// Greeting says who this peer is, where it can be reached, and what it found.
+func (d *Daemon) Greeting() Greeting {
+	g := Greeting{
+		Name: d.cfg.Name, Peer: d.key.ID().String(), Cluster: string(d.peer.founding.ID()), ClusterName: d.peer.founding.Name(),
+		Node: d.node.about, Give: d.cfg.Give, API: d.api.Addrs(), Notes: d.node.notes,
+	}
+	for _, a := range d.peer.network.Addrs() {
+		g.Addresses = append(g.Addresses, a.String())
+	}
+	return g
+}
+
+// Run takes part until ctx ends or a part fails, then closes everything. It
+// returns ErrRestart when the daemon shall be made anew.
+func (d *Daemon) Run(ctx context.Context) error {
+	return errors.Join(d.run(ctx), d.closers.unwind())
+}
+
+func (d *Daemon) run(ctx context.Context) error {
+	ctx, d.stop = context.WithCancelCause(ctx)
+	defer d.stop(nil)
+	g, ctx := errgroup.WithContext(ctx)
+	parts := map[string]func(context.Context) error{"API": d.api.Run, "leaving": d.leave}
+	for name, run := range d.peer.parts() {
+		parts[name] = run
+	}
+	if d.control != nil {
+		parts["control"] = func(ctx context.Context) error { return d.control.Run(ctx, d.log) }
+	}
+	for name, run := range parts {
+		g.Go(func() error {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	return errors.Join(g.Wait(), d.farewell(context.Cause(ctx)))
+}
+
+// farewell does what an end of this kind asks for.
+func (d *Daemon) farewell(cause error) error {
+	switch {
+	case errors.Is(cause, ErrRestart):
+		return ErrRestart
+	case errors.Is(cause, errLeft):
+		_, err := d.peer.dir.setAside(time.Now())
+		return err
+	}
+	return nil
+}
+
+// leave ends the daemon once its peer has left the cluster.
+func (d *Daemon) leave(ctx context.Context) error {
+	select {
+	case <-d.peer.cluster.Left():
+		d.stopWith(errLeft)
+		<-ctx.Done()
+	case <-ctx.Done():
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/pinfold/pinfold/crdtstate"
+	"github.com/pinfold/pinfold/identity"
+)
+
+// enrolment keeps this peer's member record in the replicated state equal to its
+// configuration: the founder's makes the cluster, a joiner's makes it a member.
+type enrolment struct {
+	cfg  Config
+	key  identity.Key
+	peer *peerOf
+	node *ipfsNode
+	log  *slog.Logger
+}
+
+// nodeTime bounds the question who the IPFS node is.
+const nodeTime = 5 * time.Second
+
+// wanted is the record that should stand, and whether it may be written now. A
+// peer that was removed does not come back by itself: only a new invite, which
+// leaves the file "joining", makes it come back, in a new incarnation.
+func (e *enrolment) wanted(ctx context.Context) (identity.Record, bool) {
+	a := e.peer.state.Authority()
+	id := e.key.ID()
+	have, member := a.Member(id)
+	r := memberRecord(e.cfg, e.key, e.peer.secret, e.peer.founding.ID(), have, have.IPFSPeer)
+	ctx, cancel := context.WithTimeout(ctx, nodeTime)
+	defer cancel()
+	if node, err := e.node.Identity(ctx); err == nil {
+		r.IPFSPeer = node.Peer
+	}
+	r.Seq = a.NextSeq(id)
+	r.SecretGen = a.SecretGeneration()
+	switch {
+	case member:
+		return r, !sameRecord(have, r)
+	case a.Ever(id) && !e.joining():
+		return r, false
+	}
+	r.Incarnation = a.NextIncarnation(id)
+	founded := e.peer.state.Summary().Blocks > 0
+	return r, founded || e.peer.founding.Founder() == id
+}
+
+// sameRecord compares what the configuration and the IPFS node decide.
+func sameRecord(a, b identity.Record) bool {
+	return a.Name == b.Name && a.Lent == b.Lent && a.InPerDay == b.InPerDay && a.IPFSPeer == b.IPFSPeer && a.Level == b.Level &&
+		a.SecretGen == b.SecretGen && slices.Equal(a.Domains, b.Domains) && slices.Equal(a.Tags, b.Tags)
+}
+
+func (e *enrolment) joining() bool {
+	_, err := os.Stat(e.peer.dir.path("joining"))
+	return err == nil
+}
+
+// now writes the record if it can and must be written.
+func (e *enrolment) now(ctx context.Context) error {
+	r, write := e.wanted(ctx)
+	if !write {
+		return nil
+	}
+	value, err := r.Seal(e.key, e.peer.founding.ID())
+	if err != nil {
+		return err
+	}
+	if _, err := e.peer.state.Commit(ctx, crdtstate.Op{Key: identity.MemberKey(r.Peer), Value: value}); err != nil {
+		return err
+	}
+	e.log.Info("member record written", "seq", r.Seq)
+	if err := os.Remove(e.peer.dir.path("joining")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// candidate is the record that a peer shows while the others do not have it yet.
+func (e *enrolment) candidate() ([]byte, error) {
+	a := e.peer.state.Authority()
+	if a.Is(e.key.ID()) {
+		return nil, nil
+	}
+	r := memberRecord(e.cfg, e.key, e.peer.secret, e.peer.founding.ID(), identity.Record{}, "")
+	return r.Seal(e.key, e.peer.founding.ID())
+}
+
+// enrolEvery is how often the record is compared when nothing else asks for it:
+// an IPFS node that was away is known by then.
+const enrolEvery = 20 * time.Second
+
+// Run writes the record as soon as the first synchronisation allows it, and again
+// whenever it should differ. What keeps it from being written (a full disk, a
+// removal) may pass, so it is tried again; cluster's health says "no-member".
+func (e *enrolment) Run(ctx context.Context) error {
+	feed := e.peer.state.Subscribe()
+	defer feed.Close()
+	for {
+		if err := e.now(ctx); err != nil && ctx.Err() == nil {
+			e.log.Warn("member record not written; tried again", "err", err)
+		}
+		wait, cancel := context.WithTimeout(ctx, enrolEvery)
+		for {
+			ch, err := feed.Next(wait)
+			if err != nil || ch.Authority || ch.Rescan {
+				break
+			}
+		}
+		cancel()
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}

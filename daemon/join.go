@@ -1,0 +1,159 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/pinfold/pinfold/crdtstate"
+	"github.com/pinfold/pinfold/gossip"
+	"github.com/pinfold/pinfold/identity"
+	"github.com/pinfold/pinfold/pinset"
+)
+
+// ErrRestart is returned by Run when the daemon shall be made anew: it has joined
+// another cluster.
+var ErrRestart = errors.New("start again")
+
+// joinTimeout bounds the search for a member that answers.
+const joinTimeout = 90 * time.Second
+
+// Joined is the cluster that an invite led to.
+type Joined struct {
+	Cluster identity.ClusterID
+	Name    string
+}
+
+// Join makes this peer a member of the invite's cluster while no daemon runs. It
+// speaks to a member, checks the founding record against the invite, and leaves
+// the rest to the next start.
+func Join(ctx context.Context, o Options, text string) (Joined, error) {
+	invite, err := parseInvite(text)
+	if err != nil {
+		return Joined{}, err
+	}
+	lock, err := o.Dir.lock()
+	if err != nil {
+		return Joined{}, err
+	}
+	defer lock.Unlock()
+	old, err := o.Dir.clusters()
+	if err != nil {
+		return Joined{}, err
+	}
+	for _, c := range old {
+		if err := c.replaceable(ctx, o.log()); err != nil {
+			return Joined{}, err
+		}
+	}
+	return o.join(ctx, invite, old)
+}
+
+func parseInvite(text string) (identity.Invite, error) {
+	invite, err := identity.ParseInvite(text)
+	if err != nil {
+		e := pinset.Invalid("%v", err)
+		return invite, e.WithHint("copy the whole line that `pinfold invite` printed")
+	}
+	return invite, nil
+}
+
+// join fetches the founding record, writes the cluster's directory, and sets the
+// old ones aside. The new one is there before the old ones go.
+func (o Options) join(ctx context.Context, invite identity.Invite, old []clusterDir) (Joined, error) {
+	for _, c := range old {
+		if c.id == invite.Cluster {
+			return Joined{}, pinset.Errorf(pinset.KindConflict, "this peer is a member of cluster %q already", invite.Name)
+		}
+	}
+	cfg, err := o.settle(ctx)
+	if err != nil {
+		return Joined{}, err
+	}
+	key, err := o.Dir.loadKey()
+	if err != nil {
+		return Joined{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	record, err := memberRecord(cfg, key, invite.Secret, invite.Cluster, identity.Record{}, "").Seal(key, invite.Cluster)
+	if err != nil {
+		return Joined{}, err
+	}
+	network, err := networkConfig(cfg, key, invite.Secret, o.log())
+	if err != nil {
+		return Joined{}, err
+	}
+	f, err := gossip.FetchFounding(ctx, network, invite, record)
+	if err != nil {
+		return Joined{}, pinset.Wrap(pinset.KindUnavailable, err, "join cluster %q", invite.Name)
+	}
+	if err := f.CheckSecret(invite.Secret); err != nil {
+		return Joined{}, pinset.Wrap(pinset.KindInvalid, err, "join cluster %q", invite.Name)
+	}
+	peers, err := json.Marshal(invite.Peers)
+	if err != nil {
+		return Joined{}, err
+	}
+	if _, err := o.Dir.create(f, invite.Secret, map[string][]byte{"peers": peers, "joining": nil}); err != nil {
+		return Joined{}, err
+	}
+	for _, c := range old {
+		if _, err := c.setAside(time.Now()); err != nil {
+			return Joined{}, fmt.Errorf("set cluster %s aside: %w", c.id, err)
+		}
+	}
+	return Joined{Cluster: f.ID(), Name: f.Name()}, nil
+}
+
+// replaceable says no for a cluster that somebody may miss: one with pins or with
+// other members.
+func (c clusterDir) replaceable(ctx context.Context, log *slog.Logger) error {
+	f, secret, err := c.load()
+	if err != nil {
+		return err
+	}
+	key, err := c.loadKey()
+	if err != nil {
+		return err
+	}
+	cfg, _, err := Load(c.Config(), nil)
+	if err != nil {
+		return err
+	}
+	s, err := crdtstate.Open(ctx, crdtstate.Config{Dir: c.path("state"), Store: cfg.State.Store, Founding: f, Secret: secret, Key: key, Log: log})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return empty(f.Name(), s.Summary().Count, len(s.Authority().Members()))
+}
+
+func empty(name string, pins uint64, members int) error {
+	if pins == 0 && members <= 1 {
+		return nil
+	}
+	return pinset.Errorf(pinset.KindConflict, "this peer is in cluster %q, with %d pins and %d members", name, pins, members).
+		WithHint("leave it first (pinfold leave), or join with a directory of its own: pinfold --dir DIR join INVITE")
+}
+
+// memberRecord is what this peer says of itself: its configuration, carried on
+// from what the cluster has of it.
+func memberRecord(cfg Config, key identity.Key, secret identity.Secret, cluster identity.ClusterID, have identity.Record, ipfs peer.ID) identity.Record {
+	r := have
+	r.Peer, r.Name, r.Proof = key.ID(), cfg.Name, secret.Proof(cluster, key.ID())
+	r.Lent, r.Domains, r.Tags = cfg.Give, cfg.Domains(), cfg.Tags
+	r.Level = identity.OwnLevel
+	if ipfs != "" {
+		r.IPFSPeer = ipfs
+	}
+	if r.Seq == 0 {
+		r.Seq, r.Phi = 1, identity.FullPhi
+	}
+	return r
+}

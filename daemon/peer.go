@@ -1,0 +1,198 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	ds "github.com/ipfs/go-datastore"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/pinfold/pinfold/cluster"
+	"github.com/pinfold/pinfold/crdtstate"
+	"github.com/pinfold/pinfold/gossip"
+	"github.com/pinfold/pinfold/httpapi"
+	"github.com/pinfold/pinfold/identity"
+	"github.com/pinfold/pinfold/pinset"
+	"github.com/pinfold/pinfold/tracker"
+)
+
+// peerOf is this peer's part in one cluster: state, network, tracker and rules,
+// opened in that order and closed in the reverse.
+type peerOf struct {
+	dir      clusterDir
+	founding *identity.Founding
+	secret   identity.Secret
+	state    *crdtstate.State
+	network  *gossip.Network
+	tracker  *tracker.Tracker
+	cluster  *cluster.Cluster
+	enrol    *enrolment
+}
+
+// openPeer opens everything of one cluster.
+func (d *Daemon) openPeer(ctx context.Context, dir clusterDir) (*peerOf, error) {
+	p := &peerOf{dir: dir}
+	var err error
+	if p.founding, p.secret, err = dir.load(); err != nil {
+		return nil, err
+	}
+	p.state, err = crdtstate.Open(ctx, crdtstate.Config{
+		Dir: dir.path("state"), Store: d.cfg.State.Store, Founding: p.founding, Secret: p.secret, Key: d.key, Log: d.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.closers.push("state", p.state.Close)
+	p.enrol = &enrolment{cfg: d.cfg, key: d.key, peer: p, node: d.node, log: d.log.With("component", "enrolment")}
+	if err := p.enrol.now(ctx); err != nil {
+		return nil, err
+	}
+	notes, err := crdtstate.OpenStore(d.cfg.State.Store, dir.path("members"))
+	if err != nil {
+		return nil, pinset.Wrap(pinset.KindUnavailable, err, "open members' statements")
+	}
+	d.closers.push("members' statements", notes.Close)
+	return p, d.joinParts(ctx, p, notes)
+}
+
+// joinParts connects the rooms: each knows of the others only what it asked for.
+func (d *Daemon) joinParts(ctx context.Context, p *peerOf, notes ds.Datastore) error {
+	members, err := cluster.OpenMembers(ctx, cluster.Config{
+		Key: d.key, Secret: p.secret, Founding: p.founding, Version: d.opts.Version, Log: d.log, Lately: 3 * d.cfg.Network.Heartbeat,
+	}, cluster.Base{State: stateForCluster{p.state}, Node: d.node, Store: notes})
+	if err != nil {
+		return err
+	}
+	cfg, err := networkConfig(d.cfg, d.key, p.secret, d.log)
+	if err != nil {
+		return err
+	}
+	cfg.Founding, cfg.Bootstrap = p.founding, p.dir.book()
+	if cfg.Record, err = p.enrol.candidate(); err != nil {
+		return err
+	}
+	if p.network, err = gossip.New(cfg, gossip.Deps{
+		Blocks: p.state, Summary: func() gossip.Summary { return gossip.Summary(p.state.Summary()) }, Authority: p.state.Authority,
+		Records: members, Answerer: members,
+	}); err != nil {
+		return portTaken("network.listen", err)
+	}
+	d.closers.push("network", p.network.Close)
+	serves := p.serves
+	d.node.serves.Store(&serves)
+	feed := p.state.Subscribe()
+	p.tracker, err = tracker.New(ctx, tracker.Config{
+		Self: d.key.ID(), Cluster: string(p.founding.ID()), Mark: mark(d.key.ID()), Lent: func() uint64 { return d.cfg.Give },
+		Reserve: d.cfg.Tracker.Reserve, Concurrency: d.cfg.Tracker.Concurrency, Grace: d.cfg.Tracker.Grace, Sweep: d.cfg.Tracker.Sweep, Log: d.log,
+	}, tracker.Deps{
+		State: p.state, Feed: feedForTracker{feed}, Views: members, Node: d.node, Coverage: members, Connector: members, Sizes: members,
+		Turns: &d.turns, Ledger: d.ledger,
+	})
+	if err != nil {
+		return err
+	}
+	p.cluster = cluster.New(members, cluster.Parts{
+		Network: networkForCluster{p.network}, Tracker: p.tracker, Keeper: keeper{p.tracker}, Feed: feedForCluster{p.state.Subscribe()},
+		Faults: []cluster.Health{p.state, networkFaults{p.network}, p.tracker},
+	})
+	return nil
+}
+
+// serves says whether an IPFS node is a member's: the embedded node gives blocks
+// to those alone.
+func (p *peerOf) serves(id peer.ID) bool {
+	for _, r := range p.state.Authority().Members() {
+		if r.IPFSPeer == id {
+			return true
+		}
+	}
+	return false
+}
+
+// mark is how this daemon's pins are told from others at a shared IPFS node: the
+// last 16 characters of the peer id, where ids differ.
+func mark(id peer.ID) string {
+	text := id.String()
+	return text[len(text)-16:]
+}
+
+// parts are what runs, by name.
+func (p *peerOf) parts() map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"network": p.network.Run, "tracker": p.tracker.Run, "cluster": p.cluster.Run,
+		"enrolment": p.enrol.Run, "announcements": p.announce, "address book": p.keepBook,
+	}
+}
+
+// announce hands own deltas, which are durable, to the network.
+func (p *peerOf) announce(ctx context.Context) error {
+	for {
+		select {
+		case a, ok := <-p.state.Announcements():
+			if !ok {
+				return nil
+			}
+			p.network.Announce(a.Head, a.Block)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// bookEvery is how often the members' addresses are written down for the next
+// start.
+const bookEvery = 5 * time.Minute
+
+func (p *peerOf) keepBook(ctx context.Context) error {
+	tick := time.NewTicker(bookEvery)
+	defer tick.Stop()
+	for {
+		p.dir.saveBook(p.network.Book())
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// book is where members were last found: first what the last run wrote, then the
+// invite's.
+func (c clusterDir) book() []peer.AddrInfo {
+	var out []peer.AddrInfo
+	for _, name := range []string{"book", "peers"} {
+		var infos []peer.AddrInfo
+		raw, err := os.ReadFile(c.path(name))
+		if errors.Is(err, fs.ErrNotExist) || len(raw) == 0 {
+			continue
+		}
+		if err == nil && json.Unmarshal(raw, &infos) == nil {
+			out = append(out, infos...)
+		}
+	}
+	return out
+}
+
+// saveBook writes the address book. It is a convenience: without it members are
+// found through the invite's addresses.
+func (c clusterDir) saveBook(infos []peer.AddrInfo) {
+	if len(infos) == 0 {
+		return
+	}
+	if raw, err := json.Marshal(infos); err == nil {
+		_ = writeFile(c.path("book"), raw)
+	}
+}
+
+// door is the cluster as the API serves it.
+func (p *peerOf) door() *httpapi.Cluster {
+	return &httpapi.Cluster{
+		ID: string(p.founding.ID()), Name: p.founding.Name(),
+		Pinset: p.cluster, Statuses: p.cluster, Members: p.cluster, Data: p.cluster, Health: p.cluster,
+		Spread: p.cluster, Allocate: p.cluster.Allocate, Remove: p.cluster.Remove,
+	}
+}
