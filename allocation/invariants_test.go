@@ -305,6 +305,27 @@ func TestConcurrentUseGivesTheSameAnswers(t *testing.T) {
 	}
 }
 
+func TestTiesGoToTheSmallerID(t *testing.T) {
+	a, b := candidate{log: 6, rate: 4, member: 1}, candidate{log: 3, rate: 2, member: 2}
+	if !before(&a, &b) || before(&b, &a) {
+		t.Error("of two members that draw the same, the greater id comes first")
+	}
+	b.sure = true
+	if before(&a, &b) || !before(&b, &a) {
+		t.Error("a certain group does not come first")
+	}
+}
+
+func TestWishesThatNoPinCanHaveAreRead(t *testing.T) {
+	var d dice
+	v := NewView(d.flat(6), Policy{})
+	for want, n := range map[pinset.Replication]int{{Min: 3, Max: 1}: 3, {Min: -7, Max: 2}: 2, {Min: -1, Max: 2}: 6, {Min: 0, Max: -3}: 0} {
+		if pl := v.Allocate(Item{Hash: d.hash(), Want: want}); len(pl.Holders) != n {
+			t.Errorf("%+v: %d holders, want %d", want, len(pl.Holders), n)
+		}
+	}
+}
+
 func TestUnknownAlgorithmPlacesNothing(t *testing.T) {
 	var d dice
 	members := d.flat(5)
@@ -337,18 +358,26 @@ func TestShortageIsExplained(t *testing.T) {
 func TestExtremeRecordsAreSurvived(t *testing.T) {
 	var d dice
 	for _, caps := range [][]uint64{
-		{1 << 63, 1<<64 - 1, 1}, {1 << 44, 1 << 44, 1, 1, 1}, {1, 1, 1, 1 << 43}, {0, 0, 0}, {1 << 44, 1 << 43, 3, 2, 1}, {1}, {},
+		{1 << 63, 1<<64 - 1, 1}, {1 << 43, 1, 1 << 42, 1 << 41, 1 << 40}, {1 << 43, 1, 1 << 43, 1 << 43, 1 << 43},
+		{1 << 44, 1 << 44, 1, 1, 1}, {1, 1, 1, 1 << 43}, {0, 0, 0}, {1 << 44, 1 << 43, 3, 2, 1}, {1}, {},
 	} {
 		members := d.flat(len(caps))
 		for i, c := range caps {
 			members[i].Cap = c
+			if i < 2 && len(caps) > 4 {
+				members[i].Domains = []string{"one site"}
+			}
 		}
 		v := NewView(members, Policy{FillDays: 1<<64 - 1})
 		for r := 1; r <= 6; r++ {
 			it := Item{Hash: d.hash(), Want: pinset.Replication{Min: r, Max: r}, Size: 1<<64 - 1}
 			v.Allocate(it)
 			it.Size = 0
+			if p := v.newPlan(&query{}, r); slices.Contains(p.rate, 0) {
+				t.Errorf("%d, %d copies: rates %d", caps, r, p.rate)
+			}
 			pl := v.Allocate(it)
+			samePlaces(t, "not being the twin", naiveAllocate(v.Members(), Policy{FillDays: 1 << 40}, it), pl)
 			want := 0
 			for _, c := range caps {
 				if c > 0 {

@@ -28,8 +28,8 @@ type query struct {
 	every    bool // a copy at every eligible member
 	min, max int
 	class    int
-	tags     []string // sorted
-	include  []int32  // positions in the view, rising
+	tags     []string
+	include  []int32 // positions in the view, rising
 	mirrors  []int32
 }
 

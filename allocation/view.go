@@ -152,16 +152,13 @@ func (v *View) ids(at []int32) []peer.ID {
 	return out
 }
 
-// query reads an item: fills in the defaults, sorts what may come in any order,
-// and drops named members that are gone.
+// query reads an item: fills in the defaults, and drops named members that are
+// gone.
 func (v *View) query(it *Item) query {
 	want := it.Want.Or(v.policy.Replication)
 	q := query{min: max(want.Min, 0), max: max(want.Max, 0), class: sizeClass(it.Size), tags: it.Tags}
 	q.every = want.Min == pinset.Everywhere || want.Max == pinset.Everywhere
 	q.max = max(q.max, q.min)
-	if len(q.tags) > 1 {
-		q.tags = sortedSet(q.tags)
-	}
 	for _, id := range it.Include {
 		if i, ok := v.index[id]; ok && v.members[i].State != Left && !slices.Contains(q.include, i) {
 			q.include = append(q.include, i)
