@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"mime"
+	"mime/multipart"
 	"net/http"
 	"time"
 
@@ -23,17 +24,13 @@ func (c *call) multipart() (files.Directory, error) {
 	if err != nil || kind != "multipart/form-data" {
 		return nil, &statusError{http.StatusUnsupportedMediaType, pinset.Invalid("Content-Type %q: want multipart/form-data", c.r.Header.Get("Content-Type"))}
 	}
-	rc := http.NewResponseController(c.w)
-	if err := rc.EnableFullDuplex(); err != nil {
-		return nil, pinset.Wrap(pinset.KindInternal, err, "answer while reading")
+	if params["boundary"] == "" {
+		return nil, pinset.Invalid("Content-Type %q: no boundary", c.r.Header.Get("Content-Type"))
 	}
-	body := &patientBody{ReadCloser: c.r.Body, deadline: rc.SetReadDeadline}
-	c.r.Body = body
-	parts, err := c.r.MultipartReader()
-	if err != nil {
-		return nil, pinset.Wrap(pinset.KindInvalid, err, "body")
-	}
-	dir, err := files.NewFileFromPartReader(parts, kind)
+	// The request keeps its own Body: by it net/http knows of one that was not read
+	// to its end, and then gives the client time to read the answer.
+	body := &patientBody{ReadCloser: c.r.Body, deadline: http.NewResponseController(c.w).SetReadDeadline}
+	dir, err := files.NewFileFromPartReader(multipart.NewReader(body, params["boundary"]), kind)
 	whole := func() error { return body.endsWith("--" + params["boundary"] + "--") }
 	return bodyDir{dir, 0, whole}, pinset.Wrap(pinset.KindInvalid, err, "body")
 }

@@ -64,6 +64,7 @@ func (s *Server) add(c *call) error {
 	if err := c.mayAdd(&template); err != nil {
 		return err
 	}
+	c.w.Header().Set("Connection", "close") // after a body that was not read to its end nothing can follow
 	dir, err := c.multipart()
 	if err != nil {
 		return err
@@ -72,7 +73,9 @@ func (s *Server) add(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.w.Header().Set("Connection", "close") // a body that was not read to its end is not to be read on
+	if err := http.NewResponseController(c.w).EnableFullDuplex(); err != nil {
+		return pinset.Wrap(pinset.KindInternal, err, "answer while reading")
+	}
 	added := cl.Data.Add(c.ctx(), dir, opts, template)
 	if !stream {
 		return c.addedList(added)

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -123,6 +124,43 @@ type stream struct {
 	waiting bool // the timer runs
 	closed  bool
 	err     error // of writing
+
+	hurry hurry
+}
+
+// hurry ends a write that waits for the client when the request is over.
+type hurry struct {
+	mu   sync.Mutex
+	over bool        // the answer has ended: its connection is not ours any more
+	stop func() bool // of the watch
+}
+
+func (h *hurry) watch(ctx context.Context, rc *http.ResponseController) {
+	h.stop = context.AfterFunc(ctx, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if !h.over {
+			_ = rc.SetWriteDeadline(time.Now())
+		}
+	})
+}
+
+// extend gives the next write its time, unless the request is over.
+func (h *hurry) extend(ctx context.Context, rc *http.ResponseController) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if ctx.Err() == nil {
+		_ = rc.SetWriteDeadline(time.Now().Add(writeTime))
+	}
+}
+
+func (h *hurry) end() {
+	if h.stop != nil {
+		h.stop()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.over = true
 }
 
 // begin writes the header. Whoever calls it calls end.
@@ -133,6 +171,7 @@ func (c *call) begin(contentType string) *stream {
 	c.code = http.StatusOK
 	c.w.WriteHeader(http.StatusOK)
 	st := &stream{c: c, flush: http.NewResponseController(c.w), buf: make([]byte, 0, flushSize+4096)}
+	st.hurry.watch(c.ctx(), st.flush)
 	return st
 }
 
@@ -165,8 +204,11 @@ func (st *stream) flushLate() {
 
 // write needs the lock.
 func (st *stream) write(flush bool) {
+	if st.err == nil {
+		st.err = st.c.ctx().Err()
+	}
 	if st.err == nil && len(st.buf) > 0 {
-		_ = st.flush.SetWriteDeadline(time.Now().Add(writeTime))
+		st.hurry.extend(st.c.ctx(), st.flush)
 		if _, st.err = st.c.w.Write(st.buf); st.err == nil && flush {
 			st.err = st.flush.Flush()
 		}
@@ -176,6 +218,7 @@ func (st *stream) write(flush bool) {
 
 // end writes the rest and tells how it went. After it nothing is written.
 func (st *stream) end(err error) {
+	st.hurry.end()
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.closed = true

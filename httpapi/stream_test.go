@@ -123,10 +123,12 @@ func TestStopping(t *testing.T) {
 	if _, err, _ := next(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() { s.stop(); close(ended) }()
-	close(release)
-	within(t, "stop", ended)
+	close(release) // the list goes on until nothing more fits on the way to a client that does not read
+	start := time.Now()
+	s.stop()
+	if took := time.Since(start); took > stopTime {
+		t.Errorf("stopping took %v", took)
+	}
 	within(t, "list", stopped)
 }
 
@@ -174,6 +176,41 @@ func TestAddIsFullDuplex(t *testing.T) {
 	}
 	if s.files["two"] != big {
 		t.Errorf("%d bytes arrived of %d", len(s.files["two"]), len(big))
+	}
+}
+
+// zeros is a file of n bytes.
+type zeros struct {
+	files.File
+	n int
+}
+
+func (z *zeros) Read(p []byte) (int, error) {
+	if z.n == 0 {
+		return 0, io.EOF
+	}
+	k := min(len(p), z.n)
+	clear(p[:k])
+	z.n -= k
+	return k, nil
+}
+
+// TestAddThatFailsEarly: the reason reaches a client that is still sending.
+func TestAddThatFailsEarly(t *testing.T) {
+	s := serve(t, Config{})
+	full := pinset.Errorf(pinset.KindRefused, "the lent disk is full").WithHint("lend more")
+	for name, before := range map[string][]pinset.Added{"at once": nil, "under way": {{Path: "a", CID: testCID("a")}}} {
+		s.addSeq = func(files.Directory) iter.Seq2[pinset.Added, error] { return sequence(before, full) }
+		for range 10 {
+			c := NewClient(s.tcp, "adder")
+			big := &zeros{File: files.NewBytesFile(nil), n: 64 << 20}
+			dir := files.NewMapDirectory(map[string]files.Node{"big": big})
+			n, err := last(c.Add(context.Background(), dir, pinset.AddOptions{}, pinset.Pin{}))
+			if n != len(before) || pinset.KindOf(err) != pinset.KindRefused || pinset.HintOf(err) != "lend more" {
+				t.Errorf("%s: %d lines, %v", name, n, err)
+			}
+			c.Close()
+		}
 	}
 }
 
