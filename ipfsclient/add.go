@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	chunk "github.com/ipfs/boxo/chunker"
 	"github.com/ipfs/boxo/files"
@@ -80,18 +82,18 @@ func (a *adding) run(ctx context.Context, dir files.Directory) error {
 		tree = Visible(tree)
 	}
 	form := files.NewMultiFileReader(tree, false, false)
-	up := &upload{Reader: form, done: make(chan struct{})}
+	up := &upload{Reader: form}
 	r, err := a.client.start(ctx, call{name: "add", args: q, wait: a.client.cfg.Patience,
 		body: up, kind: "multipart/form-data; boundary=" + form.Boundary()})
 	if err == nil {
 		err = a.receive(ctx, r)
 		r.close()
 	}
-	<-up.done // net/http may still be reading
+	broken := up.finish()
 	open.close()
 	dir.Close()
-	if up.err != nil {
-		return fmt.Errorf("read what is to be added: %w", up.err)
+	if broken != nil {
+		return fmt.Errorf("read what is to be added: %w", broken)
 	}
 	if errors.Is(err, errStop) {
 		return nil
@@ -181,16 +183,21 @@ func (c *Client) pinAdded(ctx context.Context, root cid.Cid, name string) error 
 	return c.pin(ctx, root, pinset.PinOptions{Name: name}, true)
 }
 
-// upload is the body of an add. net/http closes it when it reads no more, which
-// may be after the answer is over.
+// upload is the body of an add. net/http may close it while it reads, and read on
+// after the exchange is over.
 type upload struct {
 	io.Reader
-	done chan struct{}
-	err  error // of the source; read it after done
-	shut bool
+	shut atomic.Bool
+	mu   sync.Mutex // held while reading
+	err  error      // of the source
 }
 
 func (u *upload) Read(p []byte) (int, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.shut.Load() {
+		return 0, io.ErrClosedPipe
+	}
 	n, err := u.Reader.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		u.err = err
@@ -199,9 +206,15 @@ func (u *upload) Read(p []byte) (int, error) {
 }
 
 func (u *upload) Close() error {
-	if !u.shut {
-		u.shut = true
-		close(u.done)
-	}
+	u.shut.Store(true)
 	return nil
+}
+
+// finish returns when nobody reads the source any more, nor will, with the error
+// that reading it had.
+func (u *upload) finish() error {
+	u.shut.Store(true)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.err
 }

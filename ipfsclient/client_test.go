@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -386,4 +387,68 @@ func TestNamesThatArePaths(t *testing.T) {
 			}
 		}
 	})
+}
+
+// net/http may go on reading an upload after the exchange ended. Add outlasts that:
+// the caller's source is its own again when Add returns.
+func TestAddOutlastsItsReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := served(t, Config{}, kubo(hangs))
+		src := &slowSource{}
+		dir := files.NewMapDirectory(map[string]files.Node{"f": files.NewReaderFile(src)})
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		for _, err := range c.Add(ctx, dir, pinset.AddOptions{}, "") {
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+		}
+		if src.busy.Load() {
+			t.Error("the source is still being read")
+		}
+	})
+}
+
+type slowSource struct{ busy atomic.Bool }
+
+func (s *slowSource) Read(p []byte) (int, error) {
+	s.busy.Store(true)
+	time.Sleep(time.Minute)
+	s.busy.Store(false)
+	return len(p), nil
+}
+
+func TestVersionIsAskedAgainAfterItWasAway(t *testing.T) {
+	version := "0.42.0"
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/version") {
+			fmt.Fprintf(w, `{"Version":%q}`, version)
+			return
+		}
+		message(500, "path 'x' is not pinned")(w, r)
+	})
+	srv := httptest.NewServer(h)
+	at := srv.Listener.Addr().String()
+	c, err := New(Config{API: srv.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doPinOf(t.Context(), c); pinset.KindOf(err) != pinset.KindNotFound {
+		t.Fatal(err)
+	}
+	srv.Close()
+	if err := doPinOf(t.Context(), c); !errors.Is(err, ErrNobody) {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", at)
+	if err != nil {
+		t.Skipf("listen where it was: %v", err)
+	}
+	version = "0.30.0"
+	again := &httptest.Server{Listener: l, Config: &http.Server{Handler: h}}
+	again.Start()
+	defer again.Close()
+	if err := doPinOf(t.Context(), c); !errors.Is(err, ErrTooOld) {
+		t.Errorf("an older one came back: %v", err)
+	}
 }
