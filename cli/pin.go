@@ -49,11 +49,11 @@ func noSubcommand(c *cli.Context) error {
 		return cli.ShowSubcommandHelp(c)
 	}
 	given := c.Args().First()
-	e := pinset.Invalid("unknown command %q", c.Command.FullName()+" "+given)
+	e := pinset.Invalid("unknown command %q", strings.TrimPrefix(fullName(c)+" "+given, "pinfold "))
 	for _, s := range suggestions(c.Command.Subcommands, given) {
-		return e.WithHint("pinfold %s %s", c.Command.FullName(), s)
+		return e.WithHint("%s %s", fullName(c), s)
 	}
-	return e.WithHint("pinfold %s --help", c.Command.FullName())
+	return e.WithHint("%s --help", fullName(c))
 }
 
 func ownerFlag() cli.Flag {
@@ -118,7 +118,7 @@ func pinWish(c *cli.Context) (pinset.Pin, error) {
 		p.ExpireAt = time.Now().Add(d)
 	}
 	p.Normalise()
-	return p, nil
+	return p, p.Replication.Validate()
 }
 
 func parseCIDs(args []string) ([]cid.Cid, error) {

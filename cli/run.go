@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -89,11 +90,21 @@ EXIT CODES:
 `
 
 func usageError(c *cli.Context, err error, _ bool) error {
-	name := strings.TrimSpace(strings.Join([]string{"pinfold", c.Command.FullName()}, " "))
-	if c.Command.FullName() == "" || c.Command.FullName() == "pinfold" {
-		name = "pinfold"
+	return pinset.Invalid("%v", err).WithHint("%s --help", fullName(c))
+}
+
+// fullName is the command as it is typed: "pinfold pin add".
+func fullName(c *cli.Context) string {
+	var names []string
+	for _, ctx := range c.Lineage() {
+		if ctx.Command != nil && ctx.Command.Name != "" {
+			names = append([]string{ctx.Command.Name}, names...)
+		}
 	}
-	return pinset.Invalid("%v", err).WithHint("%s --help", name)
+	if len(names) == 0 || names[0] != "pinfold" {
+		names = append([]string{"pinfold"}, names...)
+	}
+	return strings.Join(slices.Compact(names), " ")
 }
 
 // noCommand answers `pinfold` alone with the help, and an unknown command with
@@ -123,8 +134,12 @@ func suggestions(commands []*cli.Command, given string) []string {
 		}
 	}
 	if len(out) == 0 {
-		if s := cli.SuggestCommand(commands, given); s != "" {
-			out = append(out, s)
+		var names []string
+		for _, cmd := range commands {
+			names = append(names, cmd.Names()...)
+		}
+		if near := pinset.Nearest(given, names); near != "" {
+			out = append(out, near)
 		}
 	}
 	return out
@@ -147,6 +162,6 @@ func arguments(c *cli.Context, min, max int) ([]string, error) {
 	if len(args) >= min && (max < 0 || len(args) <= max) {
 		return args, nil
 	}
-	return nil, pinset.Invalid("%s: %d arguments given", c.Command.FullName(), len(args)).
-		WithHint("usage: pinfold %s %s", c.Command.FullName(), c.Command.ArgsUsage)
+	return nil, pinset.Invalid("%s: %d arguments given", fullName(c), len(args)).
+		WithHint("usage: %s %s", fullName(c), c.Command.ArgsUsage)
 }

@@ -14,7 +14,7 @@ import (
 
 func TestConfigurationComesFromFileThenEnvironmentThenFlags(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.toml")
-	text := "version = 1\nname = \"attic\"\ngive = \"500GB\"\ntags = [\"ssd\", \"eu\"]\n[network]\nmdns = false\nheartbeat = \"5s\"\n[tracker]\nconcurrency = 3\n"
+	text := "version = 1\nname = \"attic\"\ngive = \"500GB\"\ntags = [\"eu\", \"ssd\"]\n[network]\nmdns = false\nheartbeat = \"5s\"\n[tracker]\nconcurrency = 3\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func TestConfigurationComesFromFileThenEnvironmentThenFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Defaults()
-	want.Name, want.Give, want.Tags = "attic", 1e12, []string{"ssd", "eu"}
+	want.Name, want.Give, want.Tags = "attic", 1e12, []string{"eu", "ssd"}
 	want.Network.MDNS, want.Network.Heartbeat = false, 5*time.Second
 	want.Tracker.Concurrency, want.IPFS.Auth = 5, "bearer:secret"
 	if diff := cmp.Diff(want, cfg); diff != "" {

@@ -1,15 +1,19 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	ds "github.com/ipfs/go-datastore"
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/pinfold/pinfold/cluster"
 	"github.com/pinfold/pinfold/crdtstate"
@@ -143,15 +147,16 @@ func (p *peerOf) announce(ctx context.Context) error {
 	}
 }
 
-// bookEvery is how often the members' addresses are written down for the next
-// start.
-const bookEvery = 5 * time.Minute
+// bookEvery is how often it is looked whether the members' addresses changed, to
+// write them down for the next start.
+const bookEvery = 2 * time.Second
 
 func (p *peerOf) keepBook(ctx context.Context) error {
 	tick := time.NewTicker(bookEvery)
 	defer tick.Stop()
+	var saved []byte
 	for {
-		p.dir.saveBook(p.network.Book())
+		saved = p.dir.saveBook(p.network.Book(), saved)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -177,15 +182,19 @@ func (c clusterDir) book() []peer.AddrInfo {
 	return out
 }
 
-// saveBook writes the address book. It is a convenience: without it members are
-// found through the invite's addresses.
-func (c clusterDir) saveBook(infos []peer.AddrInfo) {
-	if len(infos) == 0 {
-		return
+// saveBook writes the address book if it is not the one that was saved, and
+// returns what is saved now. It is a convenience: without it members are found
+// through the invite's addresses.
+func (c clusterDir) saveBook(infos []peer.AddrInfo, saved []byte) []byte {
+	for _, i := range infos {
+		slices.SortFunc(i.Addrs, func(a, b ma.Multiaddr) int { return bytes.Compare(a.Bytes(), b.Bytes()) })
 	}
-	if raw, err := json.Marshal(infos); err == nil {
-		_ = writeFile(c.path("book"), raw)
+	slices.SortFunc(infos, func(a, b peer.AddrInfo) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	raw, err := json.Marshal(infos)
+	if err != nil || len(infos) == 0 || bytes.Equal(raw, saved) || writeFile(c.path("book"), raw) != nil {
+		return saved
 	}
+	return raw
 }
 
 // door is the cluster as the API serves it.

@@ -59,6 +59,12 @@ func start(t *testing.T, opts testnet.Options) *testnet.Network {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			for _, p := range n.Peers() {
+				log, _ := os.ReadFile(filepath.Join(p.Dir, "log"))
+				t.Logf("log of %s:\n%s", p.Name, log[max(0, len(log)-8000):])
+			}
+		}
 		if err := n.Close(); err != nil {
 			t.Errorf("close the network: %v", err)
 		}

@@ -99,7 +99,7 @@ func (p *Peer) Start(ctx context.Context) error {
 		self, err := p.Client().Self(ctx)
 		if err == nil {
 			p.id = self.Peer
-			return nil
+			return p.keepPorts()
 		}
 		select {
 		case exit := <-p.exit:
@@ -110,6 +110,25 @@ func (p *Peer) Start(ctx context.Context) error {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// keepPorts writes the ports that the first start got into the configuration, so
+// that the others find the peer again after a restart, as they do in real life.
+func (p *Peer) keepPorts() error {
+	path := daemon.Dir(p.Dir).Config()
+	cfg, _, err := daemon.Load(path, nil)
+	if err != nil {
+		return err
+	}
+	cfg.Network.Listen = p.id.Addresses
+	if cfg.IPFS.Node == "embedded" {
+		cfg.IPFS.Listen = nil
+		for _, a := range p.id.IPFS.Addresses {
+			at, _, _ := strings.Cut(a, "/p2p/")
+			cfg.IPFS.Listen = append(cfg.IPFS.Listen, at)
+		}
+	}
+	return daemon.Save(path, cfg)
 }
 
 // Kill ends the process at once, as a power cut would.
