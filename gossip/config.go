@@ -131,4 +131,10 @@ type Deps struct {
 	Authority func() *identity.Authority // cheap: asked at every message
 	Records   Records                    // nil: no statements
 	Answerer  Answerer                   // nil: nothing is answered
+
+	// Refused says whether an error of Blocks.Receive means that a delta was bad,
+	// so that who served it is counted. Nil: every error does.
+	Refused func(error) bool
 }
+
+func (d Deps) refused(err error) bool { return d.Refused == nil || d.Refused(err) }

@@ -221,7 +221,7 @@ func (n *Network) take(ctx context.Context, p peer.ID, t transfer) error {
 		n.misform(p, t.r.Err())
 		return fmt.Errorf("receive from %s: %w", p, t.r.Err())
 	case err != nil:
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && n.deps.refused(err) {
 			n.faults.count(faultSync, p.String())
 		}
 		return fmt.Errorf("admit deltas of %s: %w", p, err)

@@ -3,10 +3,12 @@ package sim
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -23,9 +25,8 @@ type Club struct {
 	World    *World
 	Secret   identity.Secret
 	Founding *identity.Founding
-	Store    string // crdtstate.Config.Store
 	Log      *slog.Logger
-	random   *rand.ChaCha8
+	seed     uint64
 }
 
 // Peer is one member, or one to be. Its key and directory outlive crashes.
@@ -33,6 +34,7 @@ type Peer struct {
 	Number int
 	Key    identity.Key
 	Dir    string
+	Store  string
 	Seen   []peer.AddrInfo // its address book, kept over crashes
 
 	club  *Club
@@ -40,31 +42,43 @@ type Peer struct {
 	Net   *gossip.Network
 	stop  context.CancelFunc
 	done  chan error
+	work  sync.WaitGroup
 }
 
-// NewClub founds a cluster and returns its founder, which is not started. The
-// seed decides all keys.
-func NewClub(w *World, seed uint64, store, dir string, log *slog.Logger) (*Club, *Peer, error) {
-	c := &Club{World: w, Store: store, Log: log, random: rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(seed >> 24)})}
-	_, _ = c.random.Read(c.Secret[:])
-	founder, err := c.NewPeer(0, dir)
+// NewClub founds a cluster. Peer 0 is its founder. The seed decides all keys.
+func NewClub(w *World, seed uint64, log *slog.Logger) (*Club, error) {
+	c := &Club{World: w, Log: log, seed: seed}
+	_, _ = c.random(1 << 32).Read(c.Secret[:])
+	founder, err := c.key(0)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	c.Founding, err = identity.Found(founder.Key, "simulated", c.Secret, identity.DefaultPolicy(), time.Now())
-	return c, founder, err
+	c.Founding, err = identity.Found(founder, "simulated", c.Secret, identity.DefaultPolicy(), time.Now())
+	return c, err
 }
 
-// NewPeer makes a peer that is no member yet and not started.
-func (c *Club) NewPeer(number int, dir string) (*Peer, error) {
+func (c *Club) random(stream uint64) *rand.ChaCha8 {
+	var b [32]byte
+	binary.BigEndian.PutUint64(b[:], c.seed)
+	binary.BigEndian.PutUint64(b[8:], stream)
+	return rand.NewChaCha8(b)
+}
+
+func (c *Club) key(number int) (identity.Key, error) {
 	seed := make([]byte, 32)
-	_, _ = c.random.Read(seed)
+	_, _ = c.random(uint64(number)).Read(seed)
 	private, _, err := crypto.GenerateEd25519Key(bytes.NewReader(seed))
 	if err != nil {
-		return nil, fmt.Errorf("make key: %w", err)
+		return identity.Key{}, fmt.Errorf("make key: %w", err)
 	}
-	key, err := identity.KeyFrom(private)
-	return &Peer{Number: number, Key: key, Dir: dir, club: c}, err
+	return identity.KeyFrom(private)
+}
+
+// NewPeer makes a peer that is no member yet and not started. Store is that of
+// crdtstate.Config.
+func (c *Club) NewPeer(number int, store, dir string) (*Peer, error) {
+	key, err := c.key(number)
+	return &Peer{Number: number, Key: key, Dir: dir, Store: store, club: c}, err
 }
 
 // Info is where the peer is found.
@@ -97,7 +111,7 @@ func (p *Peer) config(record []byte) gossip.Config {
 // Start opens the peer's state and network.
 func (p *Peer) Start(ctx context.Context) error {
 	state, err := crdtstate.Open(ctx, crdtstate.Config{
-		Dir: p.Dir, Store: p.club.Store, Founding: p.club.Founding, Secret: p.club.Secret, Key: p.Key,
+		Dir: p.Dir, Store: p.Store, Founding: p.club.Founding, Secret: p.club.Secret, Key: p.Key,
 		Log: p.club.Log.With("peer", p.Number),
 	})
 	if err != nil {
@@ -109,6 +123,7 @@ func (p *Peer) Start(ctx context.Context) error {
 	}
 	n, err := gossip.New(p.config(record), gossip.Deps{
 		Blocks: state, Authority: state.Authority,
+		Refused: func(err error) bool { return errors.Is(err, crdtstate.ErrRefused) },
 		Summary: func() gossip.Summary { return gossip.Summary(state.Summary()) },
 	})
 	if err != nil {
@@ -117,7 +132,8 @@ func (p *Peer) Start(ctx context.Context) error {
 	ctx, p.stop = context.WithCancel(ctx)
 	p.State, p.Net, p.done = state, n, make(chan error, 1)
 	go func() { p.done <- n.Run(ctx) }()
-	go p.announce(ctx, state, n)
+	p.work.Go(func() { p.announce(ctx, state, n) })
+	p.work.Go(func() { p.enrol(ctx, state, record) })
 	return nil
 }
 
@@ -135,14 +151,23 @@ func (p *Peer) announce(ctx context.Context, state *crdtstate.State, n *gossip.N
 	}
 }
 
-// Enrol makes the peer a member: its first delta. The founder's makes the cluster.
-func (p *Peer) Enrol(ctx context.Context) error {
-	record, err := p.record()
-	if err != nil {
-		return err
+// enrol makes the peer a member as soon as it can: its first delta. The
+// founder's makes the cluster.
+func (p *Peer) enrol(ctx context.Context, s *crdtstate.State, record []byte) {
+	for !s.Authority().Is(p.Key.ID()) {
+		if s.Summary().Blocks > 0 || p.Number == 0 {
+			_, err := s.Commit(ctx, crdtstate.Op{Key: identity.MemberKey(p.Key.ID()), Value: record})
+			if err == nil {
+				return
+			}
+			p.club.Log.Warn("not enrolled", "peer", p.Number, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
-	_, err = p.State.Commit(ctx, crdtstate.Op{Key: identity.MemberKey(p.Key.ID()), Value: record})
-	return err
 }
 
 // Stop ends the peer. Its directory stays as it is.
@@ -155,6 +180,7 @@ func (p *Peer) Stop() error {
 	}
 	p.stop()
 	err := <-p.done
+	p.work.Wait()
 	err = errors.Join(err, p.State.Close())
 	p.Net, p.State = nil, nil
 	return err

@@ -1,63 +1,58 @@
 package sim
 
 import (
+	"flag"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
-	"time"
 )
 
-func logger() *slog.Logger {
-	if os.Getenv("SIM_LOG") != "" {
-		return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+var (
+	oneSeed = flag.Uint64("seed", 0, "play only this scenario, with its log")
+	seeds   = flag.Uint64("seeds", 0, "play this many scenarios; 0: 200, with -short 5")
+)
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+// TestScenarios plays seeded random runs: splits in any shape, crashes, joins,
+// pins and unpins on all sides. Once everything has healed, all peers agree, every
+// acknowledged write is there unless a removal had seen it, and a replay of all
+// deltas gives the same.
+func TestScenarios(t *testing.T) {
+	first, last, log := uint64(1), uint64(200), quiet()
+	if testing.Short() {
+		last = 5
 	}
-	return slog.New(slog.NewTextHandler(io.Discard, nil))
+	if *seeds > 0 {
+		last = *seeds
+	}
+	if *oneSeed > 0 {
+		first, last = *oneSeed, *oneSeed
+		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	for seed := first; seed <= last; seed++ {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
+			s := NewScenario(seed)
+			root := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				err := Play(t.Context(), s, func(i int) string { return filepath.Join(root, fmt.Sprint(i)) }, log)
+				if err != nil {
+					t.Errorf("%v\nplay it again: go test ./testnet/sim -run TestScenarios -seed %d\n%s", err, seed, story(s))
+				}
+			})
+		})
+	}
 }
 
-func TestTwo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := NewWorld(10 * time.Millisecond)
-		defer w.Close()
-		c, a, err := NewClub(w, 1, "memory", "", logger())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := a.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		defer a.Stop()
-		if err := a.Enrol(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		b, err := c.NewPeer(1, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.Seen = append(b.Seen, a.Info())
-		if err := b.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		defer b.Stop()
-		t0 := time.Now()
-		for b.State.Summary().Blocks == 0 && time.Since(t0) < time.Minute {
-			time.Sleep(100 * time.Millisecond)
-		}
-		t.Log(time.Since(t0), b.State.Summary())
-		if err := b.Enrol(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		t0 = time.Now()
-		for b.State.Summary().Digest != a.State.Summary().Digest && time.Since(t0) < time.Minute {
-			time.Sleep(100 * time.Millisecond)
-		}
-		t.Log(time.Since(t0), b.State.Summary(), a.State.Summary())
-		if err := a.Stop(); err != nil {
-			t.Error(err)
-		}
-		if err := b.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+func story(s Scenario) string {
+	text := fmt.Sprintf("%d peers, %d of them late, %v away, stores %v", s.Peers, s.Late, s.Delay, s.Stores)
+	for i, step := range s.Steps {
+		text += fmt.Sprintf("\n%3d %s", i, step)
+	}
+	return text
 }

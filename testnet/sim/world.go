@@ -24,8 +24,9 @@ type World struct {
 	net     *simnet.Simnet
 	latency time.Duration // one way
 
-	mu  sync.Mutex
-	cut map[pair]bool
+	mu     sync.Mutex
+	cut    map[pair]bool
+	pulled map[int]bool
 }
 
 type pair struct{ a, b int }
@@ -34,7 +35,7 @@ func pairOf(a, b int) pair { return pair{min(a, b), max(a, b)} }
 
 // NewWorld starts a network in which a packet takes latency one way.
 func NewWorld(latency time.Duration) *World {
-	w := &World{latency: latency, cut: make(map[pair]bool)}
+	w := &World{latency: latency, cut: make(map[pair]bool), pulled: make(map[int]bool)}
 	w.net = &simnet.Simnet{LatencyFunc: w.travel, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	w.net.Start()
 	return w
@@ -46,7 +47,8 @@ func (w *World) Close() { w.net.Close() }
 func (w *World) travel(p *simnet.Packet) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.cut[pairOf(number(p.From), number(p.To))] {
+	a, b := number(p.From), number(p.To)
+	if w.cut[pairOf(a, b)] || w.pulled[a] || w.pulled[b] {
 		return never
 	}
 	return w.latency
@@ -79,11 +81,18 @@ func (w *World) Heal() {
 	clear(w.cut)
 }
 
-// Cable says whether two hosts have one.
-func (w *World) Cable(a, b int) bool {
+// Pull takes all cables of a host, Plug puts them back.
+func (w *World) Pull(host int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return !w.cut[pairOf(a, b)]
+	w.pulled[host] = true
+}
+
+// Plug ends Pull.
+func (w *World) Plug(host int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.pulled, host)
 }
 
 // Addr is the address host i listens on.

@@ -1,0 +1,318 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/pinfold/pinfold/allocation"
+	"github.com/pinfold/pinfold/crdtstate"
+	"github.com/pinfold/pinfold/pinset"
+)
+
+// player runs one scenario.
+type player struct {
+	Scenario
+	world  *World
+	club   *Club
+	peers  []*Peer
+	oracle Oracle
+	step   int
+}
+
+// patience is the virtual time in which healed peers must agree.
+const patience = 10 * time.Minute
+
+// Play runs a scenario inside a synctest bubble; dir names a directory for each
+// peer's disk. It returns what went wrong.
+func Play(ctx context.Context, s Scenario, dir func(peer int) string, log *slog.Logger) (err error) {
+	p := &player{Scenario: s, world: NewWorld(s.Delay)}
+	defer p.world.Close()
+	p.club, err = NewClub(p.world, s.Seed, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, o := range p.peers {
+			err = errors.Join(err, o.Stop())
+		}
+	}()
+	for i := range s.Peers {
+		o, err := p.club.NewPeer(i, s.Stores[i], dir(i))
+		if err != nil {
+			return err
+		}
+		p.peers = append(p.peers, o)
+	}
+	if err := p.gather(ctx); err != nil {
+		return err
+	}
+	for i, step := range s.Steps {
+		p.step = i
+		log.Info("step", "n", i, "what", step.String())
+		if err := p.do(ctx, step); err != nil {
+			return fmt.Errorf("step %d (%s): %w", i, step, err)
+		}
+		time.Sleep(step.Wait)
+	}
+	return p.finish(ctx)
+}
+
+// gather founds the cluster and lets the first members join one another.
+func (p *player) gather(ctx context.Context) error {
+	for i := range p.Peers - p.Late {
+		if i > 0 {
+			p.peers[i].Seen = []peer.AddrInfo{p.peers[0].Info()}
+		}
+		if err := p.peers[i].Start(ctx); err != nil {
+			return err
+		}
+	}
+	return p.agreed(ctx, p.Peers-p.Late)
+}
+
+func (p *player) do(ctx context.Context, s Step) error {
+	o := p.peers[s.Peer]
+	switch s.Do {
+	case Pin, Unpin:
+		p.write(ctx, o, s.Key, s.Do == Unpin)
+	case Burst:
+		p.burst(ctx, o, s)()
+	case Cut:
+		p.world.Connect(p.Peers, s.Shape.Cable)
+	case Heal:
+		p.world.Heal()
+	case Crash:
+		return p.crash(o)
+	case Dying:
+		wait := p.burst(ctx, o, s)
+		err := p.crash(o)
+		wait()
+		return err
+	case Restart:
+		return o.Start(ctx)
+	case Join:
+		o.Seen = []peer.AddrInfo{p.peers[s.Sponsor].Info()}
+		return o.Start(ctx)
+	}
+	return nil
+}
+
+// crash pulls all of a peer's cables and then stops it, so that the others hear
+// nothing of it.
+func (p *player) crash(o *Peer) error {
+	p.world.Pull(o.Number)
+	err := o.Stop()
+	p.world.Plug(o.Number)
+	return err
+}
+
+func item(key int) cid.Cid {
+	sum, err := multihash.Sum(fmt.Appendf(nil, "item %d", key), multihash.SHA2_256, -1)
+	if err != nil {
+		panic(err) // sha2-256 is always there
+	}
+	return cid.NewCidV1(cid.Raw, sum)
+}
+
+// write asks a peer to pin or unpin, and notes what it answered.
+func (p *player) write(ctx context.Context, o *Peer, key int, remove bool) {
+	op, w := p.prepare(o, key, remove)
+	r, err := o.State.Commit(ctx, op)
+	w.receipt(r, err)
+	w.mayHave = o.State.Vector()
+	p.oracle.note(op.Key, w)
+}
+
+func (p *player) prepare(o *Peer, key int, remove bool) (crdtstate.Op, write) {
+	pin := pinset.Pin{CID: item(key), Name: fmt.Sprintf("step %d", p.step), Created: time.Now()}
+	op := crdtstate.Op{Key: pin.Key()}
+	if !remove {
+		value, err := pin.Encode()
+		if err != nil {
+			panic(err) // made here
+		}
+		op.Value = value
+	}
+	return op, write{remove: remove, saw: o.State.Vector(), step: p.step, happened: fmt.Sprintf("at %s, peer %d", time.Now().Format("15:04:05.000"), o.Number)}
+}
+
+// burst starts concurrent pins of different items and returns what waits for
+// them and notes their answers.
+func (p *player) burst(ctx context.Context, o *Peer, s Step) (wait func()) {
+	var all sync.WaitGroup
+	ops, writes := make([]crdtstate.Op, s.Count), make([]write, s.Count)
+	state := o.State
+	for i := range s.Count {
+		ops[i], writes[i] = p.prepare(o, s.Key+i, false)
+		all.Go(func() {
+			r, err := state.Commit(ctx, ops[i])
+			writes[i].receipt(r, err)
+		})
+	}
+	return func() {
+		all.Wait()
+		for i := range ops {
+			p.oracle.note(ops[i].Key, writes[i])
+		}
+	}
+}
+
+// finish heals everything, starts who is down, and checks.
+func (p *player) finish(ctx context.Context) error {
+	p.world.Heal()
+	members := 0
+	for _, o := range p.peers {
+		if o.Seen == nil && o.Number > 0 && !o.Up() {
+			continue // never joined
+		}
+		members++
+		if !o.Up() {
+			if err := o.Start(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	if err := p.agreed(ctx, members); err != nil {
+		return err
+	}
+	return p.check(ctx)
+}
+
+// agreed waits until all who run are members and have one digest.
+func (p *player) agreed(ctx context.Context, members int) error {
+	for began := time.Now(); ; time.Sleep(250 * time.Millisecond) {
+		err := p.differ(members)
+		if err == nil {
+			p.club.Log.Info("agreed", "after", time.Since(began))
+			return nil
+		}
+		if time.Since(began) > patience {
+			return fmt.Errorf("no agreement after %v: %w", patience, err)
+		}
+	}
+}
+
+func (p *player) differ(members int) error {
+	var first *Peer
+	for _, o := range p.peers {
+		if !o.Up() {
+			continue
+		}
+		if first == nil {
+			first = o
+		}
+		if n := len(o.State.Authority().Members()); n != members {
+			return fmt.Errorf("peer %d knows %d members of %d", o.Number, n, members)
+		}
+		if a, b := first.State.Summary(), o.State.Summary(); a.Digest != b.Digest || a.Count != b.Count {
+			return fmt.Errorf("peer %d has %v, peer %d has %v", first.Number, a, o.Number, b)
+		}
+	}
+	return nil
+}
+
+// check looks at every peer's state by itself: against the oracle, against a
+// replay of all its deltas, against the first peer's, and at its faults.
+func (p *player) check(ctx context.Context) error {
+	var first map[string][]byte
+	var plan map[string]allocation.Placement
+	for _, o := range p.peers {
+		if !o.Up() {
+			continue
+		}
+		twin, err := p.checkState(ctx, o)
+		if err != nil {
+			return fmt.Errorf("peer %d: %w", o.Number, err)
+		}
+		placed, err := allocate(ctx, o.State)
+		if err != nil {
+			return fmt.Errorf("peer %d: %w", o.Number, err)
+		}
+		if first == nil {
+			first, plan = twin.values, placed
+		}
+		if diff := cmp.Diff(first, twin.values); diff != "" {
+			return fmt.Errorf("peer %d differs: %s", o.Number, diff)
+		}
+		if diff := cmp.Diff(plan, placed); diff != "" {
+			return fmt.Errorf("peer %d allocates differently: %s", o.Number, diff)
+		}
+	}
+	return nil
+}
+
+func (p *player) checkState(ctx context.Context, o *Peer) (replayed, error) {
+	have := make(map[string]bool)
+	for pin, err := range o.State.Pins(ctx, "") {
+		if err != nil {
+			return replayed{}, err
+		}
+		have[pin.Key()] = true
+	}
+	if err := p.oracle.check(have); err != nil {
+		return replayed{}, err
+	}
+	twin, err := replay(ctx, o.State)
+	if err != nil {
+		return twin, err
+	}
+	if n := o.State.Summary().Blocks; uint64(twin.blocks) != n {
+		return twin, fmt.Errorf("%d deltas below the heads, %d in the log", twin.blocks, n)
+	}
+	pins := 0
+	for key, want := range twin.values {
+		got, err := o.State.Get(ctx, key)
+		if err != nil || !bytes.Equal(got, want) {
+			return twin, fmt.Errorf("%s: state has %q (%v), a replay has %q", key, got, err, want)
+		}
+		if _, _, err := pinset.ParseKey(key); err == nil {
+			pins++
+		}
+	}
+	if pins != len(have) {
+		return twin, fmt.Errorf("%d pins in the state, %d in a replay", len(have), pins)
+	}
+	return twin, faultless(o)
+}
+
+// faultless says what an honest run must not show.
+func faultless(o *Peer) error {
+	for _, e := range o.State.Health() {
+		return fmt.Errorf("state health: %s: %s (%s)", e.Code, e.Title, e.Detail)
+	}
+	for _, e := range o.Net.Health() {
+		switch e.Code {
+		case "strangers-refused", "slow-reader": // who has just joined is a stranger to some
+		default:
+			return fmt.Errorf("network health: %s: %s (%s)", e.Code, e.Title, e.Detail)
+		}
+	}
+	return nil
+}
+
+// allocate computes who holds each pin.
+func allocate(ctx context.Context, s *crdtstate.State) (map[string]allocation.Placement, error) {
+	var members []allocation.Member
+	for _, r := range s.Authority().Members() {
+		members = append(members, allocation.Member{ID: r.Peer, Cap: r.Lent >> 20, Phi: r.Phi, Domains: r.Domains, Tags: r.Tags, Incarnation: r.Incarnation})
+	}
+	view := allocation.NewView(members, allocation.Policy{Algo: allocation.Algorithm, FillDays: 30, Replication: pinset.Replication{Min: 2, Max: 3}})
+	out := make(map[string]allocation.Placement)
+	for pin, err := range s.Pins(ctx, "") {
+		if err != nil {
+			return nil, err
+		}
+		out[pin.Key()] = view.Allocate(allocation.Item{Hash: pin.CID.Hash(), Want: pin.Replication})
+	}
+	return out, nil
+}
