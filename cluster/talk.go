@@ -94,9 +94,10 @@ const (
 	atOnce       = 16               // members that are asked or connected at one time
 )
 
-// ConnectHolders brings the IPFS node into contact with those of the holders, and
-// with the origins that the pins of c name. It is called beside a fetch, keeps
-// its errors to itself, and ends with ctx.
+// ConnectHolders brings the IPFS node into contact with those of the holders, of
+// whoever pinned c (data that was just added is nowhere else yet), of some other
+// members, and with the origins that the pins of c name. It is called beside a
+// fetch, keeps its errors to itself, and ends with ctx.
 func (m *Members) ConnectHolders(ctx context.Context, c cid.Cid, holders []peer.ID) {
 	parts := m.parts.Load()
 	if parts == nil {
@@ -104,13 +105,39 @@ func (m *Members) ConnectHolders(ctx context.Context, c cid.Cid, holders []peer.
 	}
 	g := new(errgroup.Group)
 	g.SetLimit(atOnce)
-	for _, id := range holders {
-		if id != m.self {
-			g.Go(func() error { m.connect(ctx, parts.Network, id); return nil })
-		}
+	for _, id := range m.sources(ctx, c, parts.Network, holders) {
+		g.Go(func() error { m.connect(ctx, parts.Network, id); return nil })
 	}
 	g.Go(func() error { m.connectOrigins(ctx, c); return nil })
 	_ = g.Wait() // they return none
+}
+
+// sources are the members that may have c, the likeliest first: its holders, the
+// authors of its pins, and of the others that can be reached as many as make
+// likelyHolders.
+func (m *Members) sources(ctx context.Context, c cid.Cid, n Network, holders []peer.ID) []peer.ID {
+	var out []peer.ID
+	add := func(id peer.ID) {
+		if id != m.self && !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	for _, id := range holders {
+		add(id)
+	}
+	if pins, err := m.base.State.PinsOf(ctx, c); err == nil {
+		for _, p := range pins {
+			if author, _, err := m.base.State.Origin(ctx, p.Key()); err == nil {
+				add(author)
+			}
+		}
+	}
+	for _, s := range n.Peers() {
+		if s.Connected && len(out) < likelyHolders {
+			add(s.ID)
+		}
+	}
+	return out
 }
 
 func (m *Members) connect(ctx context.Context, n Network, id peer.ID) {

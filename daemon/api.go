@@ -26,7 +26,7 @@ func (d *Daemon) openAPI(context.Context) (err error) {
 		cfg.Listen = []string{d.cfg.API.Listen}
 	}
 	d.api, err = httpapi.New(cfg, httpapi.Deps{
-		Daemon: apiDaemon{d}, Authorise: d.authorise,
+		Daemon: apiDaemon{d}, Authorise: d.authorise, Metrics: d.metrics.Handler(), Requests: d.metrics.Request,
 	})
 	if err != nil {
 		return portTaken("api.listen", err)

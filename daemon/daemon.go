@@ -14,6 +14,7 @@ import (
 	"github.com/pinfold/pinfold/httpapi"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/ipfsclient"
+	"github.com/pinfold/pinfold/metrics"
 	"github.com/pinfold/pinfold/pinset"
 	"github.com/pinfold/pinfold/tracker"
 )
@@ -59,6 +60,7 @@ type Daemon struct {
 	ledger   ds.Batching
 	turns    tracker.Turns
 	peer     *peerOf // the one cluster
+	metrics  *metrics.Metrics
 	tokens   *identity.TokenStore
 	api      *httpapi.Server
 	control  *control
@@ -84,7 +86,7 @@ func New(ctx context.Context, o Options) (_ *Daemon, err error) {
 	if _, d.settings, err = Load(o.Dir.Config(), o.Flags); err != nil {
 		return nil, err
 	}
-	for _, step := range []func(context.Context) error{d.openKey, d.openNode, d.openLedger, d.openCluster, d.openAPI, d.openControl} {
+	for _, step := range []func(context.Context) error{d.openKey, d.openNode, d.openLedger, d.openCluster, d.openMetrics, d.openAPI, d.openControl} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}

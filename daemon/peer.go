@@ -31,6 +31,7 @@ type peerOf struct {
 	founding *identity.Founding
 	secret   identity.Secret
 	state    *crdtstate.State
+	timed    *timedState // the same, for those who write
 	network  *gossip.Network
 	tracker  *tracker.Tracker
 	cluster  *cluster.Cluster
@@ -51,6 +52,7 @@ func (d *Daemon) openPeer(ctx context.Context, dir clusterDir) (*peerOf, error) 
 		return nil, err
 	}
 	d.closers.push("state", p.state.Close)
+	p.timed = &timedState{stateForCluster: stateForCluster{p.state}}
 	p.enrol = &enrolment{cfg: d.cfg, key: d.key, peer: p, node: d.node, log: d.log.With("component", "enrolment")}
 	if err := p.enrol.now(ctx); err != nil {
 		return nil, err
@@ -67,7 +69,7 @@ func (d *Daemon) openPeer(ctx context.Context, dir clusterDir) (*peerOf, error) 
 func (d *Daemon) joinParts(ctx context.Context, p *peerOf, notes ds.Datastore) error {
 	members, err := cluster.OpenMembers(ctx, cluster.Config{
 		Key: d.key, Secret: p.secret, Founding: p.founding, Version: d.opts.Version, Log: d.log, Lately: 3 * d.cfg.Network.Heartbeat,
-	}, cluster.Base{State: stateForCluster{p.state}, Node: d.node, Store: notes})
+	}, cluster.Base{State: p.timed, Node: d.node, Store: notes})
 	if err != nil {
 		return err
 	}
