@@ -26,7 +26,8 @@ type account struct {
 
 	stat   pinset.RepoStat
 	statAt time.Time
-	known  bool // the node has once told its free space
+	come   uint64 // bytes that fetches said have come since stat
+	known  bool   // the node has once told its free space
 }
 
 // load counts an entry that was there at the start.
@@ -106,6 +107,10 @@ func (a *account) grow(r *run, bytes, lent uint64) bool {
 		a.reserved += bytes - r.reserved
 		r.reserved = bytes
 	}
+	if bytes > r.come {
+		a.come += bytes - r.come
+		r.come = bytes
+	}
 	return a.used+a.reserved <= lent
 }
 
@@ -155,8 +160,25 @@ func (a *account) refresh(ctx context.Context, disk diskSource) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	// 0 is "not known", unless it was known before: then the disk is full.
-	a.stat, a.known = stat, a.known || stat.Free > 0
+	a.stat, a.known, a.come = stat, a.known || stat.Free > 0, 0
 	return nil
+}
+
+// mayBeScarce says whether the disk is below its reserve if all that was said to
+// come since the last look is new to it.
+func (a *account) mayBeScarce(reserve uint64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.known && a.stat.Free-min(a.stat.Free, a.come) < reserve
+}
+
+// doubtDisk makes the next refresh ask, but for an answer of just now.
+func (a *account) doubtDisk() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if time.Since(a.statAt) > time.Second {
+		a.statAt = time.Time{}
+	}
 }
 
 // scarce says whether the disk is below its reserve.

@@ -91,10 +91,11 @@ func (t *Tracker) gather(ctx context.Context, r *run, fetched bool) (g *gathered
 		return nil, err
 	}
 	g.claims = len(pins)
-	g.release = t.deps.Turns.take(k)
+	release := t.deps.Turns.take(k)
+	g.release = release
 	defer func() {
 		if err != nil {
-			g.release()
+			release()
 		}
 	}()
 	if g.stored, err = t.load(ctx, k); err != nil {
@@ -205,7 +206,7 @@ func (t *Tracker) measure(ctx context.Context, r *run, g *gathered) {
 func (t *Tracker) room(ctx context.Context, r *run, e entry) room {
 	t.diskFault(t.acct.refresh(ctx, t.deps.Node))
 	t.mu.Lock()
-	ahead := t.queue.ahead
+	ahead := t.queue.ahead + t.ahead - r.ahead
 	t.mu.Unlock()
 	return t.acct.room(r, e, t.cfg.Lent(), t.cfg.Reserve, ahead)
 }
@@ -230,7 +231,9 @@ func (t *Tracker) perform(ctx context.Context, r *run, g *gathered, a *action) (
 	if err := t.write(ctx, g, a.entry); err != nil || a.verb != fetch {
 		return false, err
 	}
-	if !t.acct.reserve(r, a.entry.Need, t.cfg.Lent()) {
+	reserved := t.acct.reserve(r, a.entry.Need, t.cfg.Lent())
+	t.arrived(r)
+	if !reserved {
 		a.entry = refused(time.Now(), &facts{key: g.key, entry: a.entry}, g.room.reason(a.entry.Need)).entry
 		a.ended = true
 		return false, t.write(ctx, g, a.entry)

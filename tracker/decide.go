@@ -73,9 +73,12 @@ type action struct {
 func decide(now time.Time, f facts) action {
 	e := &f.entry
 	known := e.exists()
-	e.Want, e.Binding, e.Seen = f.want.extent, f.want.binding, e.Seen || f.claims > 0
+	e.intend(f.want, f.claims)
 	ours := f.node.extent > nothing && f.mark.on(f.node.name) && (f.node.name == e.Name || f.shared)
-	target, at := retain(now, &f)
+	target, at := retain(now, &f, ours)
+	if target == f.want.extent && !ours {
+		e.Interim = nothing // nothing of ours is left to be kept for others
+	}
 	switch {
 	case target == nothing && (!ours || f.claimed || !known):
 		return action{verb: forget}
@@ -86,7 +89,7 @@ func decide(now time.Time, f facts) action {
 	case !ours && f.node.extent >= target:
 		return borrow(now, &f, at)
 	}
-	miss(now, &f)
+	miss(now, &f, target)
 	if f.node.extent > nothing && !ours {
 		return refused(now, &f, obstructed)
 	}
@@ -95,34 +98,29 @@ func decide(now time.Time, f facts) action {
 
 // retain returns how much is to be held, which is more than what is wanted while
 // others do not cover what we hold; then also when to look at that again.
-func retain(now time.Time, f *facts) (extent, time.Time) {
+func retain(now time.Time, f *facts, ours bool) (extent, time.Time) {
 	e := &f.entry
 	held := max(e.held(), e.Interim)
-	if held <= f.want.extent {
+	switch {
+	case held <= f.want.extent:
 		e.Covered, e.Interim = 0, nothing
 		return f.want.extent, time.Time{}
-	}
-	if f.claims == 0 {
-		if e.Seen || e.Interim == nothing {
-			return f.want.extent, time.Time{}
-		}
-		// Brought in a moment ago; the pin is on its way into the pinset.
-		if end := time.UnixMilli(e.Since).Add(f.grace); now.Before(end) {
-			return held, end
-		}
+	case e.lettingGo() && !ours: // decided before, and done
 		return f.want.extent, time.Time{}
-	}
-	if !f.covered {
+	case f.claims == 0 && (e.Seen || e.Interim == nothing):
+		return f.want.extent, time.Time{}
+	case f.claims > 0 && !f.covered:
 		e.Covered = 0
 		return held, time.Time{}
 	}
+	// Others cover it, or it was brought in a moment ago and the pin is on its way
+	// into the pinset.
 	if e.Covered == 0 {
 		e.Covered = now.UnixMilli()
 	}
 	if end := time.UnixMilli(e.Covered).Add(f.grace); now.Before(end) {
 		return held, end
 	}
-	e.Interim = nothing
 	return f.want.extent, time.Time{}
 }
 
@@ -160,20 +158,20 @@ func borrow(now time.Time, f *facts, at time.Time) action {
 }
 
 // miss notes that the node no longer has what it had for us.
-func miss(now time.Time, f *facts) {
+func miss(now time.Time, f *facts, target extent) {
 	e := &f.entry
 	if e.held() <= f.node.extent {
 		return
 	}
-	if e.Placed > nothing && e.State != pinset.StatusUnpinQueued && e.State != pinset.StatusUnpinError {
+	if e.Placed > nothing && !e.lettingGo() {
 		e.become(pinset.StatusUnexpected, now)
 		e.Error = "the IPFS node no longer has the pin that was placed there"
 	} else {
 		e.become(pinset.StatusQueued, now) // let go by us, or taken away by the owner whose pin served us
 		e.Error = ""
 	}
-	if e.held() > f.want.extent {
-		e.Interim = e.held()
+	if target > f.want.extent {
+		e.Interim = target
 	}
 	e.Need, e.Size = max(e.Need, e.Size), 0
 	e.Placed, e.Borrowed, e.Owner = nothing, nothing, ""
@@ -319,7 +317,7 @@ func unpinFailed(now time.Time, k key, e entry, err error) entry {
 // backoff doubles with each attempt up to most, and spreads.
 func backoff(k key, attempts uint64, base, most time.Duration) time.Duration {
 	d := most
-	if attempts < 32 {
+	if attempts < 16 { // beyond it would overflow
 		d = min(most, base<<attempts)
 	}
 	return jitter(k, attempts, d)

@@ -329,7 +329,7 @@ func planned(now time.Time, e entry, w want, claims int) entry {
 		e = entry{Name: w.name, V0: w.v0, Need: w.need}
 		e.become(pinset.StatusQueued, now)
 	}
-	e.Want, e.Binding, e.Seen = w.extent, w.binding, e.Seen || claims > 0
+	e.intend(w, claims)
 	return e
 }
 

@@ -112,7 +112,7 @@ type entry struct {
 	Need     uint64        `cbor:"need,omitempty"` // bytes a fetch is known to take
 	Attempts uint64        `cbor:"try,omitempty"`  // failed ones since the last success
 	Retry    int64         `cbor:"next,omitempty"`
-	Covered  int64         `cbor:"cov,omitempty"` // since when others cover every pin, 0: they do not
+	Covered  int64         `cbor:"cov,omitempty"` // since when the grace runs that ends with letting go, 0: not
 	Error    string        `cbor:"err,omitempty"`
 }
 
@@ -143,6 +143,19 @@ func (e *entry) become(s pinset.Status, now time.Time) {
 	if e.State != s {
 		e.State, e.Since = s, now.UnixMilli()
 	}
+}
+
+// intend notes what the allocation and the pinset say now.
+func (e *entry) intend(w want, claims int) {
+	if claims > 0 && !e.Seen {
+		e.Seen, e.Covered = true, 0
+	}
+	e.Want, e.Binding = w.extent, w.binding
+}
+
+// lettingGo says that it was decided to unpin it.
+func (e *entry) lettingGo() bool {
+	return e.State == pinset.StatusUnpinQueued || e.State == pinset.StatusUnpinError
 }
 
 // change is one item's old and new entry; a new one that does not exist deletes.

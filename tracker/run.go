@@ -28,6 +28,8 @@ type run struct {
 	suspect  bool // the job was, when the run began
 	retained bool // what is fetched is kept for others, not assigned here
 
+	ahead uint64 // bytes that best-effort copies leave to it until it reserves them
+
 	cancel   context.CancelCauseFunc // of the fetch, nil: none is under way
 	began    time.Time
 	moved    time.Time // last progress
@@ -36,7 +38,7 @@ type run struct {
 	whole    bool // the node confirmed the pin; its blocks are being counted
 	letting  bool // unpinning
 
-	reserved uint64 // bytes; guarded by the account
+	reserved, come uint64 // bytes; guarded by the account
 }
 
 // of returns the number of runs in a class.
@@ -77,6 +79,9 @@ func (t *Tracker) dispatch(ctx context.Context) error {
 		select {
 		case <-t.wake:
 		case <-timer.C:
+		case <-t.full:
+			t.acct.doubtDisk()
+			t.housekeep(ctx)
 		case <-beat.C:
 			t.housekeep(ctx)
 		case <-ctx.Done():
@@ -103,15 +108,28 @@ func (t *Tracker) start(ctx context.Context, workers *sync.WaitGroup) (next time
 			return next, some
 		}
 		r := &run{job: j, class: classOf(j.lane), suspect: j.suspect, began: time.Now()}
+		if j.counts() {
+			r.ahead = j.need
+			t.ahead += j.need
+		}
 		*t.busy.of(r.class)++
 		t.runs[j.key] = r
 		workers.Go(func() { t.work(ctx, r) })
 	}
 }
 
+// arrived: what was left to a run is reserved by now, or not needed.
+func (t *Tracker) arrived(r *run) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ahead -= r.ahead
+	r.ahead = 0
+}
+
 // finish ends a run and puts its job where it belongs.
 func (t *Tracker) finish(r *run, res result) {
 	t.acct.settle(r)
+	t.arrived(r)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.runs, r.job.key)
@@ -119,7 +137,7 @@ func (t *Tracker) finish(r *run, res result) {
 	j := r.job
 	switch {
 	case res.err == nil:
-		if j.looks++; res.entry.held() <= res.entry.Want {
+		if j.looks = min(j.looks+1, 100); res.entry.held() <= res.entry.Want {
 			j.looks = 0
 		}
 		if res.at.IsZero() && j.looks > 0 {
@@ -189,8 +207,14 @@ func (t *Tracker) progress(r *run, p pinset.Progress) {
 	}
 	cancel := r.cancel
 	t.mu.Unlock()
-	if cancel != nil && !t.acct.grow(r, p.Bytes, t.cfg.Lent()) {
+	if cancel == nil {
+		return
+	}
+	if !t.acct.grow(r, p.Bytes, t.cfg.Lent()) {
 		cancel(errOverLent)
+	}
+	if t.acct.mayBeScarce(t.cfg.Reserve) {
+		poke(t.full)
 	}
 }
 

@@ -24,12 +24,14 @@ type Tracker struct {
 
 	wake chan struct{} // the dispatcher has something to look at
 	look chan struct{} // the sweeper has
+	full chan struct{} // the disk may be down to its reserve
 	back chan struct{} // the node went away: see whether it is back
 
 	mu      sync.Mutex // guards what follows
 	queue   *queue
 	runs    map[key]*run
 	busy    slots
+	ahead   uint64        // bytes that runs want and did not reserve yet
 	settled chan struct{} // closed when a job is settled, if somebody waits for that
 	view    evaluated
 	swept   bool
@@ -58,7 +60,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Tracker, error) {
 	}
 	return &Tracker{
 		cfg: cfg.withDefaults(), deps: deps, mark: marker(cfg.Mark), ledger: l,
-		wake: make(chan struct{}, 1), look: make(chan struct{}, 1), back: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), look: make(chan struct{}, 1), back: make(chan struct{}, 1), full: make(chan struct{}, 1),
 		queue: newQueue(), runs: map[key]*run{},
 	}, nil
 }
