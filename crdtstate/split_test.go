@@ -12,6 +12,7 @@ import (
 	"github.com/pinfold/pinfold/crdtstate"
 	"github.com/pinfold/pinfold/crdtstate/crdtstatetest"
 	"github.com/pinfold/pinfold/crdtstate/internal/block"
+	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -190,4 +191,12 @@ func shuffled(rng *rand.Rand, log []*block.Block) []*block.Block {
 // receive delivers raw blocks whose last one is the head.
 func receive(s *crdtstate.State, raws ...[]byte) (int, error) {
 	return receiveHeads(s, nil, raws...)
+}
+
+func identityKey(c *crdtstatetest.Cluster) string { return identity.MemberKey(c.ID(0)) }
+
+func nextRecord(c *crdtstatetest.Cluster) identity.Record {
+	r := c.Record(0)
+	r.Seq++
+	return r
 }

@@ -92,3 +92,6 @@ func After(p []byte) []byte {
 	}
 	return nil
 }
+
+// Head returns the first n entries as a batch: what a crash may leave of it.
+func (b *Batch) Head(n int) *Batch { return &Batch{entries: b.entries[:min(n, len(b.entries))]} }
