@@ -119,8 +119,6 @@ func (ss *Session) Put(ctx context.Context, b blocks.Block) (fresh bool, err err
 // Keep stores a block that nobody holds: it stays until the next collection. One
 // that does not fit is dropped.
 func (s *Store) Keep(ctx context.Context, b blocks.Block) error {
-	s.touch.RLock()
-	defer s.touch.RUnlock()
 	if err := s.put(ctx, b); pinset.KindOf(err) != pinset.KindRefused {
 		return err
 	}
