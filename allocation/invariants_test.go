@@ -177,6 +177,29 @@ func TestNoTwoCopiesInOneSiteWhereThereAreEnough(t *testing.T) {
 	}
 }
 
+func TestTheStrictRuleYieldsWhereItCostsTooMuch(t *testing.T) {
+	var d dice
+	members := d.flat(6) // two copies of 300 GiB fit on single members, of 200 GiB in distinct regions
+	for i := range members {
+		members[i].Cap = 102_400
+		members[i].Domains = []string{"large"}
+	}
+	members[0].Domains, members[1].Domains = []string{"small"}, []string{"small"}
+	for share, strict := range map[uint64]bool{0: true, 50: true, 66: true, 67: false, 100: false} {
+		v := NewView(members, Policy{StrictShare: share})
+		if got := len(v.strictGroups(v.eligible(&query{}), 2)) == 2; got != strict {
+			t.Errorf("share %d %%: copies in distinct regions %v, want %v", share, got, strict)
+		}
+		want := uint64(307_200)
+		if strict {
+			want = 204_800
+		}
+		if got := v.Usable(2); got != want {
+			t.Errorf("share %d %%: %d MiB usable, want %d", share, got, want)
+		}
+	}
+}
+
 func TestLeavingAndComingBackIsNoChange(t *testing.T) {
 	cases(t, 60, 4, func(d *dice, members []Member, p Policy, v *View, it Item) {
 		it.Include = nil

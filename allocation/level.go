@@ -55,8 +55,8 @@ func (v *View) groupID(i int32, level int) string {
 }
 
 // strictGroups returns the groups in which no two of r copies may lie: the
-// coarsest domains of which there are r and which leave at least half of the
-// capacity usable that single members would.
+// coarsest domains of which there are r and which leave at least the policy's
+// share of the capacity usable that single members would.
 func (v *View) strictGroups(members []int32, r int) []group {
 	single := v.groupsAt(members, -1)
 	depth := 0
@@ -66,12 +66,13 @@ func (v *View) strictGroups(members []int32, r int) []group {
 	if depth == 0 {
 		return single
 	}
-	// x <= 2*usable, without overflow
-	half := func(x uint64) uint64 { return x/2 + x%2 }
-	enough := half(usable(single, r))
+	most := usable(single, r)
 	for level := range depth {
 		g := v.groupsAt(members, level)
-		if len(g) >= r && usable(g, r) >= enough {
+		if len(g) < r {
+			continue
+		}
+		if short, _ := lessProduct(usable(g, r), 100, most, v.policy.StrictShare); !short {
 			return g
 		}
 	}

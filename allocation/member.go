@@ -85,6 +85,7 @@ func (m *Member) hasTags(tags []string) bool {
 type Policy struct {
 	Algo         uint32             // 0 and 1: Algorithm; an unknown one places nothing
 	FillDays     uint64             // days a member's InCap has to fill its share; 0: 30
+	StrictShare  uint64             // percent of the capacity that copies in distinct domains must leave usable; 0: 50
 	MirrorsCount bool               // mirrors' copies count towards the numbers of a pin
 	Replication  pinset.Replication // of pins that leave it to the cluster; zero: 2..3
 }
@@ -95,6 +96,9 @@ func (p Policy) withDefaults() Policy {
 	}
 	if p.FillDays == 0 {
 		p.FillDays = 30
+	}
+	if p.StrictShare == 0 {
+		p.StrictShare = 50
 	}
 	p.Replication = p.Replication.Or(pinset.Replication{Min: 2, Max: 3})
 	return p
