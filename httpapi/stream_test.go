@@ -279,7 +279,7 @@ type brokenDaemon struct{ *fake }
 
 func (b brokenDaemon) Cluster(ctx context.Context) (*Cluster, error) {
 	cl, err := b.fake.Cluster(ctx)
-	cl.Data = brokenData{b.fake}
+	cl.Data = brokenData(b)
 	return cl, err
 }
 

@@ -386,7 +386,6 @@ func (c *Client) GC(ctx context.Context) iter.Seq2[cid.Cid, error] {
 			return
 		}
 		defer resp.Body.Close()
-		defer cancel()
 		going, err := eachKey(json.NewDecoder(resp.Body), func(key cid.Cid) bool { return yield(key, nil) })
 		if !going {
 			return

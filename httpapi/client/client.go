@@ -164,7 +164,7 @@ func (c *Client) askRaw(ctx context.Context, q request) ([]byte, error) {
 func eachLine[T any](ctx context.Context, c *Client, q request, decode func([]byte) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		ctx, cancel := context.WithCancel(ctx) // before Close: a list that is left is not read to its end
+		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		resp, err := c.send(ctx, q)
 		if err != nil {
@@ -172,7 +172,6 @@ func eachLine[T any](ctx context.Context, c *Client, q request, decode func([]by
 			return
 		}
 		defer resp.Body.Close()
-		defer cancel()
 		lines := bufio.NewReaderSize(resp.Body, 128<<10)
 		for {
 			line, err := readLine(lines)

@@ -83,7 +83,7 @@ func statusOf(s pinset.Summary) statusObject {
 	return o
 }
 
-var texts = []string{"", "plain", "two words", `quo"te`, `back\slash`, "<script>&", "tab\tnew\nline\x01\x7f", "žluťoučký", "\u2028\u2029", "😀", "%2f/.."}
+var texts = []string{"", "plain", "two words", `quo"te`, `back\slash`, "<script>&", "<", ">", "&", "tab\tnew\nline\x01\x7f", "žluťoučký", "\u2028\u2029", "😀", "%2f/.."}
 
 func randomPin(r *rand.Rand) PinReply {
 	pick := func() string { return texts[r.IntN(len(texts))] }
