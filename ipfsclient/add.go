@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	chunk "github.com/ipfs/boxo/chunker"
@@ -82,7 +81,7 @@ func (a *adding) run(ctx context.Context, dir files.Directory) error {
 		tree = Visible(tree)
 	}
 	form := files.NewMultiFileReader(tree, false, false)
-	up := &upload{Reader: form}
+	up := &upload{Reader: form, turn: make(chan struct{}, 1)}
 	r, err := a.client.start(ctx, call{name: "add", args: q, wait: a.client.cfg.Patience,
 		body: up, kind: "multipart/form-data; boundary=" + form.Boundary()})
 	if err == nil {
@@ -188,13 +187,13 @@ func (c *Client) pinAdded(ctx context.Context, root cid.Cid, name string) error 
 type upload struct {
 	io.Reader
 	shut atomic.Bool
-	mu   sync.Mutex // held while reading
-	err  error      // of the source
+	turn chan struct{} // of one: taken while reading
+	err  error         // of the source
 }
 
 func (u *upload) Read(p []byte) (int, error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
+	u.turn <- struct{}{}
+	defer func() { <-u.turn }()
 	if u.shut.Load() {
 		return 0, io.ErrClosedPipe
 	}
@@ -214,7 +213,7 @@ func (u *upload) Close() error {
 // that reading it had.
 func (u *upload) finish() error {
 	u.shut.Store(true)
-	u.mu.Lock()
-	defer u.mu.Unlock()
+	u.turn <- struct{}{}
+	defer func() { <-u.turn }()
 	return u.err
 }

@@ -393,23 +393,33 @@ func TestNamesThatArePaths(t *testing.T) {
 // the caller's source is its own again when Add returns.
 func TestAddOutlastsItsReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, _ := served(t, Config{}, kubo(hangs))
+		c, _ := served(t, Config{}, kubo(func(w http.ResponseWriter, r *http.Request) {
+			if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
+				t.Error(err)
+			}
+			streams(reads(hangs), `{"Name":"f","Bytes":1}`+"\n")(w, r)
+		}))
 		src := &slowSource{}
 		dir := files.NewMapDirectory(map[string]files.Node{"f": files.NewReaderFile(src)})
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		for _, err := range c.Add(ctx, dir, pinset.AddOptions{}, "") {
-			if !errors.Is(err, context.DeadlineExceeded) {
+			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 				t.Error(err)
 			}
 		}
-		if src.busy.Load() {
-			t.Error("the source is still being read")
+		if src.busy.Load() || !src.closed.Load() {
+			t.Errorf("still being read: %v; closed: %v", src.busy.Load(), src.closed.Load())
 		}
 	})
 }
 
-type slowSource struct{ busy atomic.Bool }
+type slowSource struct{ busy, closed atomic.Bool }
+
+func (s *slowSource) Close() error {
+	s.closed.Store(true)
+	return nil
+}
 
 func (s *slowSource) Read(p []byte) (int, error) {
 	s.busy.Store(true)
