@@ -199,23 +199,13 @@ func (c *Cluster) approach(ctx context.Context, path string) {
 	c.beside(ctx, func(ctx context.Context) { c.ConnectHolders(ctx, k, c.likely(ctx, k)) })
 }
 
-// likelyHolders is how many members are tried for a CID that no pin names.
-const likelyHolders = 16
-
-// likely is who may have a CID: those that shall hold it, or, for what lies below
-// some pin, members that are connected.
+// likely is who shall hold a CID; none for what lies below some pin.
 func (c *Cluster) likely(ctx context.Context, k cid.Cid) []peer.ID {
 	cl, err := c.claimAt(ctx, k)
-	if err == nil && len(cl.pins) > 0 {
-		return append(cl.holders, cl.extra...)
+	if err != nil {
+		return nil // then members that can be reached are tried
 	}
-	var ids []peer.ID
-	for id := range c.reachable() {
-		if ids = append(ids, id); len(ids) == likelyHolders {
-			break
-		}
-	}
-	return ids
+	return append(cl.holders, cl.extra...)
 }
 
 // GC collects the garbage of this peer's IPFS node and yields what went. What is

@@ -40,6 +40,8 @@ type Members struct {
 	policy  allocation.Policy
 	view    *allocation.View
 	changed chan struct{} // closed when view is replaced
+	nearAt  time.Time
+	nearIDs []peer.ID // could be reached at nearAt
 }
 
 // OpenMembers reads what is known of the members from the store.

@@ -90,7 +90,10 @@ func (m *Members) sendAll(ctx context.Context, t Tracker, send func(ask.Frame) e
 
 const (
 	contactFresh = 10 * time.Minute // an answer about addresses is taken for this long
-	connectAgain = time.Minute      // a connection is not made again within it
+	connectAgain = time.Minute      // a connection is not made again within it,
+	connectRetry = 10 * time.Second // nor tried again within it when it failed
+	nearFresh    = 5 * time.Second  // who can be reached is looked up again after it
+	likelyPeers  = 16               // members that are tried for one CID
 	atOnce       = 16               // members that are asked or connected at one time
 )
 
@@ -114,7 +117,7 @@ func (m *Members) ConnectHolders(ctx context.Context, c cid.Cid, holders []peer.
 
 // sources are the members that may have c, the likeliest first: its holders, the
 // authors of its pins, and of the others that can be reached as many as make
-// likelyHolders.
+// likelyPeers.
 func (m *Members) sources(ctx context.Context, c cid.Cid, n Network, holders []peer.ID) []peer.ID {
 	var out []peer.ID
 	add := func(id peer.ID) {
@@ -132,19 +135,37 @@ func (m *Members) sources(ctx context.Context, c cid.Cid, n Network, holders []p
 			}
 		}
 	}
-	for _, s := range n.Peers() {
-		if s.Connected && len(out) < likelyHolders {
-			add(s.ID)
+	for _, id := range m.near(n) {
+		if len(out) < likelyPeers {
+			add(id)
 		}
 	}
 	return out
 }
 
+// near returns members that can be reached, as of a moment ago: it is asked for
+// each fetch.
+func (m *Members) near(n Network) []peer.ID {
+	now := m.cfg.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.nearAt.IsZero() || now.Sub(m.nearAt) > nearFresh {
+		m.nearAt, m.nearIDs = now, nil
+		for _, s := range n.Peers() {
+			if s.Connected {
+				m.nearIDs = append(m.nearIDs, s.ID)
+			}
+		}
+	}
+	return m.nearIDs
+}
+
 func (m *Members) connect(ctx context.Context, n Network, id peer.ID) {
 	row, now := m.contacts.Get(id), m.cfg.Now()
-	if now.Sub(row.Connected) < connectAgain {
+	if now.Sub(row.Connected) < connectAgain || now.Sub(row.Tried) < connectRetry {
 		return
 	}
+	m.contacts.Trying(id, now)
 	if now.Sub(row.Asked) > contactFresh {
 		about, err := m.askAbout(ctx, n, id)
 		if err == nil {
@@ -166,21 +187,25 @@ func (m *Members) connect(ctx context.Context, n Network, id peer.ID) {
 	m.contacts.Connected(id, now)
 }
 
+// connectOrigins connects the IPFS node to the peers that the pins of c name.
 func (m *Members) connectOrigins(ctx context.Context, c cid.Cid) {
 	pins, err := m.base.State.PinsOf(ctx, c)
-	var origins []string
-	for _, p := range pins {
-		origins = append(origins, p.Origins...)
-	}
-	if err != nil || len(origins) == 0 {
+	if err != nil {
 		return
 	}
-	slices.Sort(origins)
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.NodeTime)
 	defer cancel()
-	if err := m.base.Node.Connect(ctx, slices.Compact(origins)...); err != nil {
-		m.cfg.Log.Debug("IPFS node not connected to origins", "cid", c, "err", err)
+	g := new(errgroup.Group)
+	g.SetLimit(atOnce)
+	for _, addrs := range contact.ByPeer(pins) {
+		g.Go(func() error {
+			if err := m.base.Node.Connect(ctx, addrs...); err != nil {
+				m.cfg.Log.Debug("IPFS node not connected to an origin", "cid", c, "origin", addrs[0], "err", err)
+			}
+			return nil
+		})
 	}
+	_ = g.Wait() // they return none
 }
 
 // askAbout asks a member about itself and remembers its IPFS node.

@@ -3,6 +3,7 @@ package contact
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -31,6 +32,7 @@ type Row struct {
 	Node      pinset.NodeID
 	Asked     time.Time // when the member told it, zero: before the start
 	Connected time.Time // when our node last reached it
+	Tried     time.Time // when it was last tried
 }
 
 type record struct {
@@ -81,7 +83,7 @@ func (b *Book) Learn(ctx context.Context, id peer.ID, n pinset.NodeID, now time.
 	b.mu.Lock()
 	old := b.rows[id]
 	same := old.Node.Peer == n.Peer && slices.Equal(old.Node.Addresses, n.Addresses)
-	row := Row{Node: n, Asked: now, Connected: old.Connected}
+	row := Row{Node: n, Asked: now, Connected: old.Connected, Tried: old.Tried}
 	if !same {
 		row.Connected = time.Time{}
 	}
@@ -98,6 +100,15 @@ func (b *Book) Learn(ctx context.Context, id peer.ID, n pinset.NodeID, now time.
 		return fmt.Errorf("keep addresses of %s: %w", id, err)
 	}
 	return nil
+}
+
+// Trying notes that our IPFS node is about to be connected to a member's.
+func (b *Book) Trying(id peer.ID, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	row := b.rows[id]
+	row.Tried = now
+	b.rows[id] = row
 }
 
 // Connected notes that our IPFS node reached a member's at now.
@@ -121,6 +132,25 @@ func Addresses(n pinset.NodeID) []string {
 			a = strings.TrimSuffix(a, "/") + suffix
 		}
 		out = append(out, a)
+	}
+	return out
+}
+
+// ByPeer returns the origins that pins name, those of one peer together, each
+// address once.
+func ByPeer(pins []pinset.Pin) [][]string {
+	by := map[string][]string{}
+	for _, p := range pins {
+		for _, o := range p.Origins {
+			_, id, _ := strings.Cut(o, "/p2p/")
+			if !slices.Contains(by[id], o) {
+				by[id] = append(by[id], o)
+			}
+		}
+	}
+	var out [][]string
+	for _, id := range slices.Sorted(maps.Keys(by)) {
+		out = append(out, by[id])
 	}
 	return out
 }
