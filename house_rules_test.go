@@ -293,6 +293,38 @@ func TestConstantsAreToldFromState(t *testing.T) {
 	}
 }
 
+// TestDependenciesHaveAReason holds docs/adr/0006 to the imports: a module that we
+// use is named there with the reason.
+func TestDependenciesHaveAReason(t *testing.T) {
+	mod, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons, err := os.ReadFile("docs/adr/0006-dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var modules []string
+	for _, m := range regexp.MustCompile(`(?m)^\t(\S+) v`).FindAllSubmatch(mod, -1) {
+		modules = append(modules, string(m[1]))
+	}
+	told := map[string]bool{}
+	for _, s := range sources(t) {
+		for _, imp := range imports(s.tree) {
+			used := ""
+			for _, m := range modules {
+				if (imp == m || strings.HasPrefix(imp, m+"/")) && len(m) > len(used) {
+					used = m
+				}
+			}
+			if named := regexp.MustCompile(`[ |]` + regexp.QuoteMeta(used) + `[ ,|]`); used != "" && !told[used] && !named.Match(reasons) {
+				told[used] = true
+				t.Errorf("%s imports %s: docs/adr/0006-dependencies.md has no reason for it", s.path, used)
+			}
+		}
+	}
+}
+
 // sleepers lists functions of tests that may sleep in real time, each with its
 // reason. Everything else waits in the virtual time of a synctest bubble, or with
 // the one polling helper.
