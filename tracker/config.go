@@ -64,6 +64,8 @@ type Feed interface {
 
 // Views is the allocation under the present membership.
 type Views interface {
+	// View returns the same view as long as neither members nor policy change, and
+	// is never behind what State.Vector or a Feed told before the call.
 	View() *allocation.View
 	// Changed returns a channel that delivers or closes when View may have changed
 	// since the call. It is asked for anew each time.

@@ -36,27 +36,28 @@ func (t *Tracker) listen(ctx context.Context, out chan<- Changes) error {
 // evaluate compares what is assigned here with the ledger: everything at the
 // start, when the members change and when the feed says so, else what changed.
 func (t *Tracker) evaluate(ctx context.Context, changes <-chan Changes) error {
-	all := true
+	var view *allocation.View // under which everything was looked at
 	for {
-		changed := t.deps.Views.Changed()
-		view := t.deps.Views.View()
+		moved := t.deps.Views.Changed()
 		var err error
-		if all || view.Digest() != t.evaluatedView() {
-			if all, err = t.rescan(ctx, view, changes); err == nil {
-				continue
-			}
+		if now := t.deps.Views.View(); now != view {
+			fresh := view != nil && view.Digest() == now.Digest()
+			view, err = t.rescan(ctx, changes, fresh)
 		} else {
 			select {
 			case c := <-changes:
-				all, err = t.changed(ctx, view, c)
-			case <-changed:
+				var all bool
+				if all, err = t.changed(ctx, view, c); all {
+					view, err = t.rescan(ctx, changes, true)
+				}
+			case <-moved:
 			case <-ctx.Done():
 				return ctx.Err()
 			}
 		}
 		t.stateFault(err)
 		if err != nil {
-			all = true // what was to be looked at is among all
+			view = nil // what was to be looked at is among all
 			if !pause(ctx, stateRetry) {
 				return ctx.Err()
 			}
@@ -64,15 +65,10 @@ func (t *Tracker) evaluate(ctx context.Context, changes <-chan Changes) error {
 	}
 }
 
-func (t *Tracker) evaluatedView() [32]byte {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.view.digest
-}
-
-// changed evaluates what the feed named, or asks for a full rescan.
+// changed evaluates what the feed named, or asks for a full rescan: when there is
+// too much to name, and when the members or the policy changed with it.
 func (t *Tracker) changed(ctx context.Context, view *allocation.View, c Changes) (all bool, err error) {
-	if c.Rescan {
+	if c.Rescan || t.deps.Views.View() != view {
 		return true, nil
 	}
 	for part := range slices.Chunk(c.CIDs, batchSize) {
@@ -94,26 +90,28 @@ func (t *Tracker) changed(ctx context.Context, view *allocation.View, c Changes)
 }
 
 // rescan walks the pinset and the ledger side by side, in the order of their
-// keys, and evaluates what is not at rest under view. New changes are looked at
-// in between. It says whether another rescan is needed.
-func (t *Tracker) rescan(ctx context.Context, view *allocation.View, changes <-chan Changes) (again bool, err error) {
+// keys, and evaluates what is not at rest. New changes are looked at in between.
+// It returns the view under which everything was evaluated, nil if another rescan
+// is needed. Fresh: what is new are pins, not members.
+func (t *Tracker) rescan(ctx context.Context, changes <-chan Changes, fresh bool) (*allocation.View, error) {
+	vector := t.deps.State.Vector() // before the view, which must know all of it
+	view := t.deps.Views.View()
 	t.mu.Lock()
 	t.view = evaluated{digest: view.Digest()}
 	t.version++
 	t.mu.Unlock()
-	vector := t.deps.State.Vector()
+	again, visits := false, 0
 	var batch []key
 	flush := func() error {
-		err := t.assign(ctx, view, batch, false)
-		batch = batch[:0]
-		for err == nil {
+		err := t.assign(ctx, view, batch, fresh)
+		for batch = batch[:0]; err == nil; {
 			select {
 			case c := <-changes:
-				var more bool
-				more, err = t.changed(ctx, view, c)
-				if again = again || more; !more {
-					vector = c.Vector
+				var all bool
+				if all, err = t.changed(ctx, view, c); all {
+					again = true
 				}
+				vector = c.Vector
 				continue
 			default:
 			}
@@ -121,12 +119,15 @@ func (t *Tracker) rescan(ctx context.Context, view *allocation.View, changes <-c
 		}
 		return err
 	}
-	err = t.sideBySide(ctx, func(g grouped) error {
+	err := t.sideBySide(ctx, func(g grouped) error {
 		w, err := t.wantOf(ctx, view, g.pins)
-		if err != nil || atRest(g.entry, w, len(g.pins)) {
+		if err != nil {
 			return err
 		}
-		if batch = append(batch, g.key); len(batch) < batchSize {
+		if !atRest(g.entry, w, len(g.pins)) {
+			batch = append(batch, g.key)
+		}
+		if visits++; len(batch) < batchSize && visits%4096 > 0 {
 			return nil
 		}
 		return flush()
@@ -134,14 +135,14 @@ func (t *Tracker) rescan(ctx context.Context, view *allocation.View, changes <-c
 	if err == nil {
 		err = flush()
 	}
-	if err != nil {
-		return true, err
+	if err != nil || again {
+		return nil, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.view = evaluated{stable: !again, digest: view.Digest(), vector: vector}
+	t.view = evaluated{stable: true, digest: view.Digest(), vector: vector}
 	t.version++
-	return again, nil
+	return view, nil
 }
 
 // grouped is one CID with its pins and its ledger entry, either of which may be
@@ -314,8 +315,8 @@ func (t *Tracker) tell(k key, w want) {
 		return
 	}
 	j.again = true
-	if r := t.runs[k]; r != nil && w.extent == nothing && !r.retained {
-		r.cancel(errUnwanted)
+	if r := t.runs[k]; r != nil {
+		r.cancelUnwanted()
 	}
 }
 

@@ -160,6 +160,15 @@ func (t *Tracker) startFetch(r *run, cancel context.CancelCauseFunc, retained bo
 	defer t.mu.Unlock()
 	r.cancel, r.retained, r.moved, r.progress = cancel, retained, time.Now(), pinset.Progress{}
 	r.watch = time.AfterFunc(t.patience(r), func() { t.checkProgress(r) })
+	r.cancelUnwanted()
+}
+
+// cancelUnwanted stops a fetch of what the pinset no longer assigns here. The
+// caller holds the tracker's mutex.
+func (r *run) cancelUnwanted() {
+	if r.cancel != nil && r.job.again && !r.job.wanted && !r.retained {
+		r.cancel(errUnwanted)
+	}
 }
 
 func (t *Tracker) endFetch(r *run) {
