@@ -144,25 +144,54 @@ func diskUsed(b testing.TB, dir string) (n int64) {
 	return n
 }
 
-// BenchmarkOpen opens 100,000 pins, BenchmarkPins lists them.
+// BenchmarkOpen opens 100,000 pins, after a clean stop and from the files that a
+// killed process leaves; BenchmarkPins lists them.
 func BenchmarkOpen(b *testing.B) {
 	c, from := source(b, 100_000, 500)
 	for _, store := range stores {
-		b.Run(store, func(b *testing.B) {
-			cfg := filled(b, c, from, store)
+		cfg := filled(b, c, from, store)
+		b.Run(store+"/clean", func(b *testing.B) {
 			for b.Loop() {
-				s, err := crdtstate.Open(context.Background(), cfg)
-				if err != nil {
+				openClose(b, cfg)
+			}
+		})
+		b.Run(store+"/killed", func(b *testing.B) {
+			live := onDisk(b, c, 1, store)
+			s := openOnDisk(b, live)
+			if _, err := crdtstatetest.Deliver(context.Background(), s, from); err != nil {
+				b.Fatal(err)
+			}
+			copies := make([]crdtstate.Config, 20)
+			for i := range copies {
+				copies[i] = live
+				copies[i].Dir = b.TempDir()
+				if err := os.CopyFS(copies[i].Dir, os.DirFS(live.Dir)); err != nil {
 					b.Fatal(err)
 				}
-				b.StopTimer()
-				if err := s.Close(); err != nil {
-					b.Fatal(err)
-				}
-				b.StartTimer()
+			}
+			i := 0
+			for b.Loop() {
+				openClose(b, copies[i%len(copies)])
+				i++
 			}
 		})
 	}
+}
+
+// openClose times the opening only.
+func openClose(b *testing.B, cfg crdtstate.Config) {
+	s, err := crdtstate.Open(context.Background(), cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.StopTimer()
+	if s.Summary().Count != 100_000 {
+		b.Fatal(s.Summary())
+	}
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.StartTimer()
 }
 
 func filled(b testing.TB, c *crdtstatetest.Cluster, from *crdtstate.State, store string) crdtstate.Config {

@@ -30,6 +30,14 @@ func TestMain(m *testing.M) {
 		victim(spec)
 		return
 	}
+	if spec := os.Getenv(measuredEnv); spec != "" {
+		measured(spec)
+		return
+	}
+	if spec := os.Getenv(squeezedEnv); spec != "" {
+		squeezed(spec)
+		return
+	}
 	os.Exit(m.Run())
 }
 

@@ -28,6 +28,10 @@ var (
 	// ErrRefused: forged, malformed, or not within its author's rights. Who sent it
 	// should have known.
 	ErrRefused = errors.New("refused")
+	// ErrUnvouched comes with ErrRefused when a block is well made, but neither by a
+	// member nor below a member's block. A sender that has not heard of a removal may
+	// send such blocks in good faith.
+	ErrUnvouched = errors.New("no member vouches for it")
 	// ErrParked: made under a feature level that this peer does not know. It is
 	// neither admitted nor held against anyone.
 	ErrParked = errors.New("from a newer pinfold, parked until this one is updated")

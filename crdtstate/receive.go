@@ -27,7 +27,7 @@ import (
 // by others are admitted only below such a block, and in a delivery that fits into
 // memory everything must be below one of the heads.
 //
-// Errors wrap ErrRefused, ErrParked or ErrIncomplete, or are that of next, or of
+// Errors wrap ErrRefused (with or without ErrUnvouched), ErrParked or ErrIncomplete, or are that of next, or of
 // KindUnavailable when nothing can be written here.
 func (s *State) Receive(ctx context.Context, heads []cid.Cid, next func() ([]byte, error)) (admitted int, err error) {
 	d := &delivery{s: s, heads: heads, staged: map[cid.Cid]int{}, parked: map[cid.Cid]struct{}{}}
@@ -410,7 +410,7 @@ func (d *delivery) complete(ctx context.Context) error {
 }
 
 func (d *delivery) refuse(b *inspected, why string) {
-	err := fmt.Errorf("block %s by %s: %w: %s", b.CID, b.Author, ErrRefused, why)
+	err := fmt.Errorf("block %s by %s: %w: %w: %s", b.CID, b.Author, ErrRefused, ErrUnvouched, why)
 	d.s.health.refuse(b.Author, err)
 	if d.refused == nil {
 		d.refused = err

@@ -333,7 +333,7 @@ func OpenStore(kind, dir string) (ds.Batching, error) {
 	case kv.Badger:
 		return dsbadger.NewDatastore(dir, kv.BadgerOptions())
 	case kv.Pebble:
-		return dspebble.NewDatastore(dir, dspebble.WithPebbleOpts(kv.PebbleOptions(vfs.Default)))
+		return dspebble.NewDatastore(dir, dspebble.WithPebbleOpts(kv.PebbleOptions(vfs.Default)), dspebble.WithCacheSize(1<<20))
 	}
 	return nil, pinset.Invalid("datastore %q: want badger or pebble", kind)
 }

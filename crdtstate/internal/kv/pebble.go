@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
-	dspebble "github.com/ipfs/go-ds-pebble"
 )
 
 // PebbleOptions are pebble's, made small: a home machine runs this beside an
@@ -29,18 +29,22 @@ func PebbleOptions(fs vfs.FS) *pebble.Options {
 const pebbleCache = 4 << 20
 
 type pebbleDB struct {
-	ds *dspebble.Datastore
-	db *pebble.DB
+	db     *pebble.DB
+	dir    string
+	failed atomic.Bool
 }
 
 // OpenPebble opens a pebble store in dir of a file system; tests give one that
 // loses power.
 func OpenPebble(dir string, fs vfs.FS) (DB, error) {
-	d, err := dspebble.NewDatastore(dir, dspebble.WithPebbleOpts(PebbleOptions(fs)), dspebble.WithCacheSize(pebbleCache))
+	o := PebbleOptions(fs)
+	o.Cache = pebble.NewCache(pebbleCache)
+	defer o.Cache.Unref()
+	db, err := pebble.Open(dir, o)
 	if err != nil {
 		return nil, fmt.Errorf("open pebble: %w", err)
 	}
-	return &pebbleDB{d, d.DB}, nil
+	return &pebbleDB{db: db, dir: dir}, nil
 }
 
 func (p *pebbleDB) Get(key []byte) ([]byte, error) {
@@ -79,6 +83,9 @@ func (p *pebbleDB) Apply(batch *Batch, durable bool) (err error) {
 			}
 			err = fmt.Errorf("write pebble: %w", fatal)
 		}
+		if err != nil {
+			p.failed.Store(true)
+		}
 	}()
 	b := p.db.NewBatchWithSize(batch.size + 16*len(batch.entries))
 	defer b.Close()
@@ -115,7 +122,23 @@ func (p *pebbleDB) commit(b *pebble.Batch, durable bool) error {
 	return nil
 }
 
-func (p *pebbleDB) Close() error { return p.ds.Close() }
+// Close writes the memory table out, so that the next Open is quick. It must not
+// try that on a disk that is full: pebble would panic over its log.
+func (p *pebbleDB) Close() error {
+	free, err := Free(p.dir)
+	if !p.failed.Load() && (err != nil || free > pebbleRoom) {
+		if err := p.db.Flush(); err != nil {
+			return errors.Join(fmt.Errorf("close pebble: %w", err), p.db.Close())
+		}
+	}
+	if err := p.db.Close(); err != nil {
+		return fmt.Errorf("close pebble: %w", err)
+	}
+	return nil
+}
+
+// pebbleRoom is more than a memory table and its log take.
+const pebbleRoom = 32 << 20
 
 // fatalError is a failure after which pebble cannot be written to.
 type fatalError string
