@@ -32,6 +32,9 @@ func upCommand() *cli.Command {
 				if !errors.Is(err, daemon.ErrRestart) {
 					return err
 				}
+				for _, f := range commonSettings() { // in the file since the first start, and maybe changed by the join
+					delete(flags, f.Names()[0])
+				}
 			}
 		},
 	})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	ds "github.com/ipfs/go-datastore"
 	"golang.org/x/sync/errgroup"
@@ -202,8 +201,7 @@ func (d *Daemon) farewell(cause error) error {
 	case errors.Is(cause, ErrRestart):
 		return ErrRestart
 	case errors.Is(cause, errLeft):
-		_, err := d.peer.dir.setAside(time.Now())
-		return err
+		return d.peer.dir.markLeft()
 	}
 	return nil
 }

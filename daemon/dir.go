@@ -91,8 +91,38 @@ func (c clusterDir) path(parts ...string) string {
 	return c.Dir.path(append([]string{"clusters", string(c.id)}, parts...)...)
 }
 
-// clusters lists the clusters this peer is a member of.
+// clusters lists the clusters this peer is a member of, after it has set aside
+// those that were left or replaced. Nothing of them may be open.
 func (d Dir) clusters() ([]clusterDir, error) {
+	all, err := d.listClusters()
+	if err != nil {
+		return nil, err
+	}
+	gone := map[identity.ClusterID]bool{}
+	for _, c := range all {
+		if _, err := os.Stat(c.path("left")); err == nil {
+			gone[c.id] = true
+		}
+		replaced, err := os.ReadFile(c.path("replaces"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for id := range strings.FieldsSeq(string(replaced)) {
+			gone[identity.ClusterID(id)] = true
+		}
+	}
+	var out []clusterDir
+	for _, c := range all {
+		if !gone[c.id] {
+			out = append(out, c)
+		} else if err := c.setAside(time.Now()); err != nil {
+			return nil, fmt.Errorf("set cluster %s aside: %w", c.id, err)
+		}
+	}
+	return out, nil
+}
+
+func (d Dir) listClusters() ([]clusterDir, error) {
 	entries, err := os.ReadDir(d.path("clusters"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -153,10 +183,12 @@ func (c clusterDir) load() (*identity.Founding, identity.Secret, error) {
 
 // setAside renames a cluster's directory so that it is no longer started, and is
 // still there.
-func (c clusterDir) setAside(now time.Time) (string, error) {
-	to := c.path() + "." + now.UTC().Format("20060102T150405")
-	return to, os.Rename(c.path(), to)
+func (c clusterDir) setAside(now time.Time) error {
+	return os.Rename(c.path(), c.path()+"."+now.UTC().Format("20060102T150405"))
 }
+
+// markLeft says that this peer is no member any more.
+func (c clusterDir) markLeft() error { return writeFile(c.path("left"), nil) }
 
 // writeFile replaces path in one step, synced, readable by its owner alone.
 func writeFile(path string, content []byte) error {

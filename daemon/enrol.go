@@ -89,8 +89,7 @@ func (e *enrolment) candidate() ([]byte, error) {
 	if a.Is(e.key.ID()) {
 		return nil, nil
 	}
-	r := memberRecord(e.cfg, e.key, e.peer.secret, e.peer.founding.ID(), identity.Record{}, "")
-	return r.Seal(e.key, e.peer.founding.ID())
+	return knock(e.cfg, e.key, e.peer.secret, e.peer.founding.ID())
 }
 
 // enrolEvery is how often the record is compared when nothing else asks for it:

@@ -63,8 +63,8 @@ func parseInvite(text string) (identity.Invite, error) {
 	return invite, nil
 }
 
-// join fetches the founding record, writes the cluster's directory, and sets the
-// old ones aside. The new one is there before the old ones go.
+// join fetches the founding record and writes the cluster's directory, which names
+// the ones that it replaces: the next start sets them aside.
 func (o Options) join(ctx context.Context, invite identity.Invite, old []clusterDir) (Joined, error) {
 	for _, c := range old {
 		if c.id == invite.Cluster {
@@ -81,7 +81,7 @@ func (o Options) join(ctx context.Context, invite identity.Invite, old []cluster
 	}
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	record, err := memberRecord(cfg, key, invite.Secret, invite.Cluster, identity.Record{}, "").Seal(key, invite.Cluster)
+	record, err := knock(cfg, key, invite.Secret, invite.Cluster)
 	if err != nil {
 		return Joined{}, err
 	}
@@ -100,13 +100,12 @@ func (o Options) join(ctx context.Context, invite identity.Invite, old []cluster
 	if err != nil {
 		return Joined{}, err
 	}
-	if _, err := o.Dir.create(f, invite.Secret, map[string][]byte{"peers": peers, "joining": nil}); err != nil {
-		return Joined{}, err
-	}
+	var replaced []byte
 	for _, c := range old {
-		if _, err := c.setAside(time.Now()); err != nil {
-			return Joined{}, fmt.Errorf("set cluster %s aside: %w", c.id, err)
-		}
+		replaced = fmt.Appendln(replaced, c.id)
+	}
+	if _, err := o.Dir.create(f, invite.Secret, map[string][]byte{"peers": peers, "joining": nil, "replaces": replaced}); err != nil {
+		return Joined{}, err
 	}
 	return Joined{Cluster: f.ID(), Name: f.Name()}, nil
 }
@@ -140,6 +139,15 @@ func empty(name string, pins uint64, members int) error {
 	}
 	return pinset.Errorf(pinset.KindConflict, "this peer is in cluster %q, with %d pins and %d members", name, pins, members).
 		WithHint("leave it first (pinfold leave), or join with a directory of its own: pinfold --dir DIR join INVITE")
+}
+
+// knock is the sealed record that a peer shows to be let in. It proves the secret
+// and is never part of the state; it stands above whatever the cluster may have of
+// an earlier membership of this peer, which it cannot know yet.
+func knock(cfg Config, key identity.Key, secret identity.Secret, cluster identity.ClusterID) ([]byte, error) {
+	r := memberRecord(cfg, key, secret, cluster, identity.Record{}, "")
+	r.Seq, r.Incarnation = identity.LastIncarnation-1, identity.LastIncarnation-1
+	return r.Seal(key, cluster)
 }
 
 // memberRecord is what this peer says of itself: its configuration, carried on

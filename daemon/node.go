@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/pinfold/pinfold/ipfsclient"
 	"github.com/pinfold/pinfold/ipfsnode"
@@ -41,6 +45,9 @@ func openNode(ctx context.Context, cfg Config, o Options, log *slog.Logger) (*ip
 	n := &ipfsNode{}
 	listen, err := parseAddrs("ipfs.listen", cfg.IPFS.Listen)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkPorts("ipfs.listen", listen); err != nil {
 		return nil, err
 	}
 	node, err := ipfsnode.New(ipfsnode.Config{
@@ -99,7 +106,31 @@ func portTaken(key string, err error) error {
 		return err
 	}
 	e := pinset.Errorf(pinset.KindConflict, "%s: %w", key, err)
-	return e.WithHint("another program listens there: `ss -ltnp` shows which; end it, or choose another port: pinfold up --set %s=…", key)
+	return e.WithHint("`ss -lntup` shows which program listens there; end it, or choose another port: pinfold up --set %s=…", key)
+}
+
+// checkPorts refuses ports that another program has. libp2p shares ports
+// (SO_REUSEPORT): two daemons on one would take each other's connections.
+func checkPorts(key string, addrs []ma.Multiaddr) error {
+	for _, a := range addrs {
+		network, at, err := manet.DialArgs(a)
+		if err != nil {
+			continue // not an address of this machine: libp2p judges it
+		}
+		var l io.Closer
+		if strings.HasPrefix(network, "udp") {
+			l, err = net.ListenPacket(network, at)
+		} else {
+			l, err = net.Listen(network, at)
+		}
+		if err != nil {
+			return portTaken(key, pinset.Wrap(pinset.KindInvalid, err, "listen on %s", a))
+		}
+		if err := l.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func controlPath() (string, bool) { return os.LookupEnv(ControlEnv) }

@@ -77,6 +77,9 @@ func (d *Daemon) joinParts(ctx context.Context, p *peerOf, notes ds.Datastore) e
 	if err != nil {
 		return err
 	}
+	if err := checkPorts("network.listen", cfg.Listen); err != nil {
+		return err
+	}
 	cfg.Founding, cfg.Bootstrap = p.founding, p.dir.book()
 	if cfg.Record, err = p.enrol.candidate(); err != nil {
 		return err

@@ -1,0 +1,143 @@
+package daemon_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pinfold/pinfold/daemon"
+	"github.com/pinfold/pinfold/httpapi/client"
+	"github.com/pinfold/pinfold/ipfsclient/kubotest"
+	"github.com/pinfold/pinfold/pinset"
+)
+
+// lone starts a peer in a cluster of its own.
+func (r *rig) lone() *rigPeer {
+	p := r.prepare(nil)
+	r.start(p)
+	return p
+}
+
+func (r *rig) invite() string {
+	r.t.Helper()
+	inv, err := r.peers[0].Invite(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return inv.Text
+}
+
+// members waits until a peer knows so many members.
+func members(t *testing.T, p *rigPeer, want int) {
+	t.Helper()
+	kubotest.Eventually(t, rigPatience, fmt.Sprintf("%d members", want), func() error {
+		a, err := p.Agreement(t.Context())
+		if err == nil && a.Members != want {
+			err = fmt.Errorf("%d members, want %d", a.Members, want)
+		}
+		return err
+	})
+}
+
+func TestJoiningReplacesAnEmptyClusterOfARunningDaemon(t *testing.T) {
+	r := newRig(t, 1, nil)
+	p := (&rig{t: t, world: r.world}).lone()
+	old, err := p.Self(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Join(t.Context(), r.invite(), "robert", 5e9); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-p.done; !errors.Is(err, daemon.ErrRestart) {
+		t.Fatalf("the daemon ended with %v, want ErrRestart", err)
+	}
+	r.start(p)
+	members(t, r.peers[0], 2)
+	now, err := p.Self(t.Context())
+	if err != nil || now.Name != "robert" || now.Lent != 5e9 || now.ClusterID == old.ClusterID {
+		t.Errorf("after joining: %+v, %v", now, err)
+	}
+	aside, err := filepath.Glob(filepath.Join(string(p.dir), "clusters", old.ClusterID+".*"))
+	if err != nil || len(aside) != 1 {
+		t.Errorf("the old cluster is set aside as %v, %v", aside, err)
+	}
+}
+
+func TestJoiningIsRefusedWhereItWouldLoseSomething(t *testing.T) {
+	r := newRig(t, 1, nil)
+	p := (&rig{t: t, world: r.world}).lone()
+	if _, _, err := p.Pin(t.Context(), pinNumber(1), client.Wait{}); err != nil {
+		t.Fatal(err)
+	}
+	refused := func(when string, err error) {
+		if pinset.KindOf(err) != pinset.KindConflict || !strings.Contains(err.Error(), "1 pins") || pinset.HintOf(err) == "" {
+			t.Errorf("%s: %v (hint %q), want a conflict that names the pin", when, err, pinset.HintOf(err))
+		}
+	}
+	refused("running", p.Join(t.Context(), r.invite(), "", 0))
+	r.end(p)
+	_, err := daemon.Join(t.Context(), daemon.Options{Dir: p.dir, Node: p.node}, r.invite())
+	refused("stopped", err)
+}
+
+func TestLeavingEndsTheDaemonAndTheMembership(t *testing.T) {
+	r := newRig(t, 2, nil)
+	p := r.peers[1]
+	if err := p.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-p.done; err != nil {
+		t.Fatalf("the daemon ended with %v", err)
+	}
+	p.stop = nil
+	members(t, r.peers[0], 1)
+	left, err := p.d.Greeting().Cluster, error(nil)
+	(&rig{t: t, world: r.world}).start(p) // a later start makes a cluster of its own
+	now, err := p.Self(t.Context())
+	if err != nil || now.ClusterID == left {
+		t.Errorf("after leaving: in cluster %s, %v", now.ClusterID, err)
+	}
+}
+
+func TestAMemberThatLeftComesBackWithAnInvite(t *testing.T) {
+	r := newRig(t, 2, nil)
+	p := r.peers[1]
+	if err := p.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-p.done
+	p.stop = nil
+	members(t, r.peers[0], 1)
+	if _, err := daemon.Join(t.Context(), daemon.Options{Dir: p.dir, Node: p.node}, r.invite()); err != nil {
+		t.Fatal(err)
+	}
+	r.peers = r.peers[:1]
+	r.start(p)
+	members(t, r.peers[0], 2)
+}
+
+func TestBadInvitesChangeNothing(t *testing.T) {
+	r := newRig(t, 1, nil)
+	good := r.invite()
+	other := (&rig{t: t, world: r.world}).lone()
+	before, err := os.ReadDir(filepath.Join(string(other.dir), "clusters"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"empty": "", "words": "hello", "cut off": good[:60], "typo": good[:80] + "a" + good[81:]} {
+		if text == good {
+			continue
+		}
+		if err := other.Join(t.Context(), text, "", 0); pinset.KindOf(err) != pinset.KindInvalid {
+			t.Errorf("%s: %v, want it refused as invalid", name, err)
+		}
+	}
+	after, err := os.ReadDir(filepath.Join(string(other.dir), "clusters"))
+	if err != nil || len(after) != len(before) {
+		t.Errorf("clusters before %v, after %v, %v", before, after, err)
+	}
+}
