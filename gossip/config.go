@@ -34,7 +34,7 @@ type Config struct {
 	// while the replicated state does not list this peer. Nil for a member.
 	Record []byte
 
-	Heartbeat time.Duration // between heartbeats of an idle peer; 0: 20 s
+	Heartbeat time.Duration // between heartbeats of an idle peer; 0: 30 s
 
 	// NewHost makes the host; nil: libp2p.New. A simulation adds its own options.
 	NewHost func(...libp2p.Option) (host.Host, error)
@@ -42,7 +42,7 @@ type Config struct {
 	Log *slog.Logger
 }
 
-const defaultHeartbeat = 20 * time.Second
+const defaultHeartbeat = 30 * time.Second
 
 // withDefaults fills what is left out.
 func (c Config) withDefaults() Config {

@@ -94,17 +94,17 @@ func (n *Network) topicOf() string { return "/pinfold/" + string(n.cfg.Founding.
 
 // join makes pubsub and subscribes to the topic.
 func (n *Network) join(ctx context.Context) (*pubsub.Topic, *pubsub.Subscription, error) {
-	params := pubsub.DefaultGossipSubParams()
+	members := len(n.deps.Authority().Members())
 	ps, err := pubsub.NewGossipSub(ctx, guarded{n.host, n.gater},
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictSign),
 		pubsub.WithMaxMessageSize(wire.MaxMessage),
-		pubsub.WithFloodPublish(len(n.deps.Authority().Members()) <= manyMembers),
+		pubsub.WithFloodPublish(members <= manyMembers),
 		pubsub.WithPeerExchange(false),
 		pubsub.WithSeenMessagesTTL(2*time.Minute),
 		pubsub.WithValidateWorkers(1), // keeps an author's messages in order
 		pubsub.WithValidateQueueSize(512),
 		pubsub.WithPeerOutboundQueueSize(256),
-		pubsub.WithGossipSubParams(params),
+		pubsub.WithGossipSubParams(mesh(members)),
 		pubsub.WithMessageIdFn(messageID),
 		pubsub.WithSubscriptionFilter(pubsub.NewAllowlistSubscriptionFilter(n.topicOf())),
 		pubsub.WithLogger(n.pubsubLog()), pubsub.WithRPCLogger(n.pubsubLog()),
@@ -124,6 +124,19 @@ func (n *Network) join(ctx context.Context) (*pubsub.Topic, *pubsub.Subscription
 		return nil, nil, fmt.Errorf("subscribe: %w", err)
 	}
 	return topic, sub, nil
+}
+
+// mesh returns pubsub's parameters. Where everybody is connected to everybody and
+// publishes to all, more than a few links only carry copies; the exchanges repair
+// what a thin mesh may miss.
+func mesh(members int) pubsub.GossipSubParams {
+	p := pubsub.DefaultGossipSubParams()
+	p.HistoryGossip = 2
+	if members <= manyMembers {
+		p.D, p.Dlo, p.Dhi, p.Dscore, p.Dout, p.Dlazy = 3, 2, 4, 2, 0, 2
+		p.GossipFactor = 0.1
+	}
+	return p
 }
 
 // messageID names a message by the end of its author's id and its number: short,

@@ -20,9 +20,9 @@ import (
 	"github.com/pinfold/pinfold/identity"
 )
 
-// Club is the cluster that the peers of a World make.
+// Club is the cluster that the peers make.
 type Club struct {
-	World    *World
+	Sites    Sites
 	Secret   identity.Secret
 	Founding *identity.Founding
 	Log      *slog.Logger
@@ -46,8 +46,8 @@ type Peer struct {
 }
 
 // NewClub founds a cluster. Peer 0 is its founder. The seed decides all keys.
-func NewClub(w *World, seed uint64, log *slog.Logger) (*Club, error) {
-	c := &Club{World: w, Log: log, seed: seed}
+func NewClub(w Sites, seed uint64, log *slog.Logger) (*Club, error) {
+	c := &Club{Sites: w, Log: log, seed: seed}
 	_, _ = c.random(1 << 32).Read(c.Secret[:])
 	founder, err := c.key(0)
 	if err != nil {
@@ -83,7 +83,7 @@ func (c *Club) NewPeer(number int, store, dir string) (*Peer, error) {
 
 // Info is where the peer is found.
 func (p *Peer) Info() peer.AddrInfo {
-	return peer.AddrInfo{ID: p.Key.ID(), Addrs: []ma.Multiaddr{p.club.World.Addr(p.Number)}}
+	return peer.AddrInfo{ID: p.Key.ID(), Addrs: []ma.Multiaddr{p.club.Sites.Site(p.Number).Known}}
 }
 
 // Up says whether the peer runs.
@@ -101,10 +101,11 @@ func (p *Peer) record() ([]byte, error) {
 
 // config of the peer's network.
 func (p *Peer) config(record []byte) gossip.Config {
+	site := p.club.Sites.Site(p.Number)
 	return gossip.Config{
 		Key: p.Key, Secret: p.club.Secret, Founding: p.club.Founding, Record: record,
-		Listen: []ma.Multiaddr{p.club.World.Addr(p.Number)}, Bootstrap: p.Seen,
-		Open: true, NewHost: p.club.World.NewHost(p.Number), Log: p.club.Log.With("peer", p.Number),
+		Listen: []ma.Multiaddr{site.Listen}, Bootstrap: p.Seen,
+		Open: site.Open, NewHost: site.NewHost, Log: p.club.Log.With("peer", p.Number),
 	}
 }
 

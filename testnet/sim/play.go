@@ -22,23 +22,42 @@ import (
 // player runs one scenario.
 type player struct {
 	Scenario
-	world  *World
+	cables Cables
+	limit  time.Duration // until which healed peers must agree
+	pause  func(time.Duration)
 	club   *Club
 	peers  []*Peer
 	oracle Oracle
 	step   int
 }
 
-// patience is the virtual time in which healed peers must agree.
-const patience = 10 * time.Minute
-
 // Play runs a scenario inside a synctest bubble; dir names a directory for each
 // peer's disk. It returns what went wrong.
-func Play(ctx context.Context, s Scenario, dir func(peer int) string, log *slog.Logger) (err error) {
-	p := &player{Scenario: s, world: NewWorld(s.Delay)}
-	defer p.world.Close()
-	p.club, err = NewClub(p.world, s.Seed, log)
+func Play(ctx context.Context, s Scenario, dir func(peer int) string, log *slog.Logger) error {
+	w := NewWorld(s.Delay)
+	defer w.Close()
+	p := &player{Scenario: s, cables: w, limit: 10 * time.Minute, pause: time.Sleep}
+	return p.play(ctx, w, dir, log)
+}
+
+// PlayLoopback runs a scenario in real time over real connections. Its waits are
+// a hundredth of what the scenario says, and short.
+func PlayLoopback(ctx context.Context, s Scenario, dir func(peer int) string, log *slog.Logger) error {
+	l, err := NewLoopback(s.Peers)
 	if err != nil {
+		return err
+	}
+	defer l.Close()
+	p := &player{Scenario: s, cables: l, limit: time.Minute, pause: func(d time.Duration) {
+		t := time.NewTimer(max(10*time.Millisecond, min(d/100, 500*time.Millisecond)))
+		defer t.Stop()
+		<-t.C
+	}}
+	return p.play(ctx, l, dir, log)
+}
+
+func (p *player) play(ctx context.Context, sites Sites, dir func(peer int) string, log *slog.Logger) (err error) {
+	if p.club, err = NewClub(sites, p.Seed, log); err != nil {
 		return err
 	}
 	defer func() {
@@ -46,8 +65,8 @@ func Play(ctx context.Context, s Scenario, dir func(peer int) string, log *slog.
 			err = errors.Join(err, o.Stop())
 		}
 	}()
-	for i := range s.Peers {
-		o, err := p.club.NewPeer(i, s.Stores[i], dir(i))
+	for i := range p.Peers {
+		o, err := p.club.NewPeer(i, p.Stores[i], dir(i))
 		if err != nil {
 			return err
 		}
@@ -56,13 +75,13 @@ func Play(ctx context.Context, s Scenario, dir func(peer int) string, log *slog.
 	if err := p.gather(ctx); err != nil {
 		return err
 	}
-	for i, step := range s.Steps {
+	for i, step := range p.Steps {
 		p.step = i
 		log.Info("step", "n", i, "what", step.String())
 		if err := p.do(ctx, step); err != nil {
 			return fmt.Errorf("step %d (%s): %w", i, step, err)
 		}
-		time.Sleep(step.Wait)
+		p.pause(step.Wait)
 	}
 	return p.finish(ctx)
 }
@@ -88,9 +107,9 @@ func (p *player) do(ctx context.Context, s Step) error {
 	case Burst:
 		p.burst(ctx, o, s)()
 	case Cut:
-		p.world.Connect(p.Peers, s.Shape.Cable)
+		p.cables.Connect(p.Peers, s.Shape.Cable)
 	case Heal:
-		p.world.Heal()
+		p.cables.Heal()
 	case Crash:
 		return p.crash(o)
 	case Dying:
@@ -110,9 +129,9 @@ func (p *player) do(ctx context.Context, s Step) error {
 // crash pulls all of a peer's cables and then stops it, so that the others hear
 // nothing of it.
 func (p *player) crash(o *Peer) error {
-	p.world.Pull(o.Number)
+	p.cables.Pull(o.Number)
 	err := o.Stop()
-	p.world.Plug(o.Number)
+	p.cables.Plug(o.Number)
 	return err
 }
 
@@ -169,7 +188,7 @@ func (p *player) burst(ctx context.Context, o *Peer, s Step) (wait func()) {
 
 // finish heals everything, starts who is down, and checks.
 func (p *player) finish(ctx context.Context) error {
-	p.world.Heal()
+	p.cables.Heal()
 	members := 0
 	for _, o := range p.peers {
 		if o.Seen == nil && o.Number > 0 && !o.Up() {
@@ -190,14 +209,14 @@ func (p *player) finish(ctx context.Context) error {
 
 // agreed waits until all who run are members and have one digest.
 func (p *player) agreed(ctx context.Context, members int) error {
-	for began := time.Now(); ; time.Sleep(250 * time.Millisecond) {
+	for began := time.Now(); ; p.pause(250 * time.Millisecond) {
 		err := p.differ(members)
 		if err == nil {
 			p.club.Log.Info("agreed", "after", time.Since(began))
 			return nil
 		}
-		if time.Since(began) > patience {
-			return fmt.Errorf("no agreement after %v: %w", patience, err)
+		if time.Since(began) > p.limit {
+			return fmt.Errorf("no agreement after %v: %w", p.limit, err)
 		}
 	}
 }

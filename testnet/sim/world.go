@@ -19,6 +19,25 @@ import (
 // never is the latency of a cut cable.
 const never = 100_000 * time.Hour
 
+// Cables are what connects the hosts of a network.
+type Cables interface {
+	Connect(hosts int, cable func(a, b int) bool) // exactly those pairs
+	Heal()                                        // all pairs
+	Pull(host int)                                // all of one host's, until Plug
+	Plug(host int)
+}
+
+// Sites says how the hosts of a network are made.
+type Sites interface{ Site(host int) Site }
+
+// Site is where a host listens, under which address others know it, and what its
+// network needs.
+type Site struct {
+	Listen, Known ma.Multiaddr
+	Open          bool // gossip.Config.Open
+	NewHost       func(...libp2p.Option) (host.Host, error)
+}
+
 // World is a simulated network whose hosts are numbered from 0.
 type World struct {
 	net     *simnet.Simnet
@@ -95,20 +114,16 @@ func (w *World) Plug(host int) {
 	delete(w.pulled, host)
 }
 
-// Addr is the address host i listens on.
-func (w *World) Addr(i int) ma.Multiaddr {
-	return ma.StringCast(fmt.Sprintf("/ip4/%s/udp/9096/quic-v1", simnet.IntToPublicIPv4(i)))
-}
-
-// NewHost makes host i. It fits gossip.Config.NewHost.
-func (w *World) NewHost(i int) func(...libp2p.Option) (host.Host, error) {
+// Site says how host i is made.
+func (w *World) Site(i int) Site {
 	const rate = 20 * simlibp2p.OneMbps
 	link := simnet.NodeBiDiLinkSettings{Downlink: simnet.LinkSettings{BitsPerSecond: rate}, Uplink: simnet.LinkSettings{BitsPerSecond: rate}}
-	return func(opts ...libp2p.Option) (host.Host, error) {
+	addr := ma.StringCast(fmt.Sprintf("/ip4/%s/udp/9096/quic-v1", simnet.IntToPublicIPv4(i)))
+	return Site{Listen: addr, Known: addr, Open: true, NewHost: func(opts ...libp2p.Option) (host.Host, error) {
 		return libp2p.New(append(opts,
 			simlibp2p.QUICSimnet(w.net, link),
 			libp2p.DisableIdentifyAddressDiscovery(), // it waits for wall time
 			libp2p.ResourceManager(&network.NullResourceManager{}),
 		)...)
-	}
+	}}
 }
