@@ -68,7 +68,7 @@ func TestAuth(t *testing.T) {
 			got := []string{}
 			c, _ := served(t, Config{Auth: tc.auth}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				got = append(got, r.Header.Get("Authorization"))
-				http.Error(w, "Denied", 403)
+				http.Error(w, "Denied", http.StatusForbidden)
 			}))
 			err := doID(t.Context(), c)
 			if len(got) != 1 || got[0] != tc.header {

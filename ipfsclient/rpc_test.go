@@ -212,7 +212,7 @@ func TestAnswersThatAreErrors(t *testing.T) {
 		{"page after version", kubo(page), doPin, ErrNotIPFS, pinset.KindUnavailable, "DOCTYPE"},
 		{"not found anywhere", http.NotFoundHandler(), doID, ErrNotIPFS, pinset.KindUnavailable, "404"},
 		{"command not found", kubo(http.NotFound), doID, ErrNotIPFS, pinset.KindUnavailable, "id answered 404"},
-		{"redirect", http.RedirectHandler("https://elsewhere/", 302), doID, ErrNotIPFS, pinset.KindUnavailable, "302"},
+		{"redirect", http.RedirectHandler("https://elsewhere/", http.StatusFound), doID, ErrNotIPFS, pinset.KindUnavailable, "302"},
 		{"json without version", says(200, "application/json", `{"hello":1}`), doID, ErrNotIPFS, pinset.KindUnavailable, "no version"},
 		{"version of something", says(200, "application/json", `{"Version":"two"}`), doID, ErrNotIPFS, pinset.KindUnavailable, "two"},
 		{"empty", says(200, "application/json", ""), doID, ErrTorn, pinset.KindUnavailable, "empty"},
