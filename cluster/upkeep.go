@@ -234,6 +234,9 @@ func (c *Cluster) turn(key string) (int, bool) {
 }
 
 func (c *Cluster) removeExpired(ctx context.Context, due []upkeep.Due[string]) error {
+	if !c.base.State.Authority().CanWrite(c.self) {
+		return nil // it could when it took its turn
+	}
 	var ops []Op
 	for _, d := range due {
 		p, err := c.base.State.Pin(ctx, d.CID, d.Value)
