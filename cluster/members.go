@@ -108,7 +108,7 @@ func allocationInput(a *identity.Authority) ([]allocation.Member, allocation.Pol
 	}
 	p := a.Policy()
 	return out, allocation.Policy{
-		Algo: p.Algo, FillDays: p.FillDays, MirrorsCount: p.MirrorsCount,
+		Algo: p.Algo, FillDays: p.FillDays, MirrorsCount: p.MirrorsCount, StrictShare: p.StrictShare,
 		Replication: pinset.Replication{Min: p.Min, Max: p.Max},
 	}
 }
