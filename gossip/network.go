@@ -250,6 +250,7 @@ func (n *Network) tend(ctx context.Context) {
 	exchange := time.NewTimer(jitter(exchangeEvery))
 	defer exchange.Stop()
 	n.reconnect(ctx)
+	authority := n.deps.Authority()
 	for {
 		select {
 		case <-ctx.Done():
@@ -266,9 +267,30 @@ func (n *Network) tend(ctx context.Context) {
 				n.log.Info("connection closed: no member", "peer", p)
 				_ = n.host.Network().ClosePeer(p)
 			}
+			if now := n.deps.Authority(); now != authority {
+				authority = now
+				n.findAddresses()
+			}
 			n.reconnect(ctx)
 		}
 	}
+}
+
+// findAddresses asks somebody for addresses if there is a member without one: its
+// record may have come before this peer knew that it is a member.
+func (n *Network) findAddresses() {
+	if p := randomPeer(n.connected()); p != "" && n.addressMissing() {
+		n.talk(p)
+	}
+}
+
+func (n *Network) addressMissing() bool {
+	for _, m := range n.deps.Authority().Members() {
+		if m.Peer != n.ID() && len(n.host.Peerstore().Addrs(m.Peer)) == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 const exchangeEvery = 30 * time.Second
@@ -328,7 +350,7 @@ func (n *Network) converseWith(ctx context.Context, p peer.ID) error {
 	}
 	var first bool
 	n.book.with(p, func(r *remote) { first = r.greeted.IsZero() || time.Since(r.greeted) > 5*time.Minute })
-	return n.exchange(ctx, p, first)
+	return n.exchange(ctx, p, first || n.addressMissing())
 }
 
 // spread asks for a heartbeat soon: the others may lack what this peer got.

@@ -17,7 +17,7 @@ func onLoopback(t testing.TB, n int) (*player, *Loopback) {
 	for i := range stores {
 		stores[i] = "memory"
 	}
-	p := &player{Scenario: Scenario{Seed: 1, Peers: n, Stores: stores}, cables: l, limit: time.Minute, pause: func(time.Duration) {
+	p := &player{Scenario: Scenario{Seed: 1, Peers: n, Stores: stores}, cables: l, limit: 10 * time.Second, pause: func(time.Duration) {
 		timer := time.NewTimer(10 * time.Millisecond)
 		<-timer.C
 	}}
@@ -58,6 +58,11 @@ func (p *player) until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for began := time.Now(); !ok(); p.pause(0) {
 		if time.Since(began) > p.limit {
+			for _, o := range p.peers {
+				for _, s := range o.Net.Peers() {
+					t.Logf("peer %d: %s connected %v, heard %v, at %v: %s", o.Number, short(s.ID), s.Connected, s.LastHeard, s.Addrs, s.Error)
+				}
+			}
 			t.Fatalf("not in %v: %s", p.limit, what)
 		}
 	}

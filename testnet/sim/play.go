@@ -207,7 +207,8 @@ func (p *player) finish(ctx context.Context) error {
 	return p.check(ctx)
 }
 
-// agreed waits until all who run are members and have one digest.
+// agreed waits until all who run are members, connected to one another, and have
+// one digest.
 func (p *player) agreed(ctx context.Context, members int) error {
 	for began := time.Now(); ; p.pause(250 * time.Millisecond) {
 		err := p.differ(members)
@@ -232,6 +233,11 @@ func (p *player) differ(members int) error {
 		}
 		if n := len(o.State.Authority().Members()); n != members {
 			return fmt.Errorf("peer %d knows %d members of %d", o.Number, n, members)
+		}
+		for _, s := range o.Net.Peers() {
+			if !s.Connected {
+				return fmt.Errorf("peer %d is not connected to %s: %s", o.Number, short(s.ID), s.Error)
+			}
 		}
 		if a, b := first.State.Summary(), o.State.Summary(); a.Digest != b.Digest || a.Count != b.Count {
 			return fmt.Errorf("peer %d has %v, peer %d has %v", first.Number, a, o.Number, b)
