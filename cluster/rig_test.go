@@ -378,6 +378,15 @@ func (n *fakeNet) Share(raw []byte) {
 	}
 }
 
+// hears makes a member's heartbeats say s; nil: what is true.
+func (n *fakeNet) hears(i int, s *PeerState) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if delete(n.said, i); s != nil {
+		n.said[i] = *s
+	}
+}
+
 func (n *fakeNet) shares() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()

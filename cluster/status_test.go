@@ -163,7 +163,7 @@ func TestStatusOfWhatIsNotPinned(t *testing.T) {
 // stream is in order, has each CID of the pinset and of the members' lists once,
 // and says of each what Status says, but for members that need not hold it.
 func TestStatusAllEqualsStatusOfEach(t *testing.T) {
-	for seed := range int64(60) {
+	for seed := range int64(40) {
 		rnd := rand.New(rand.NewSource(seed))
 		r := newRigWith(t, 2+rnd.Intn(5), identity.DefaultPolicy(), func(i int, rec *identity.Record) {
 			if rnd.Intn(5) == 0 {

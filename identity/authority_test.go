@@ -17,7 +17,7 @@ import (
 	"github.com/pinfold/pinfold/identity/identitytest"
 )
 
-var seeds = flag.Int("authority.seeds", 300, "random histories of control entries to try")
+var seeds = flag.Int("authority.seeds", 150, "random histories of control entries to try")
 
 // twin is the naive evaluation: it keeps every entry and looks through all of
 // them for each answer.
@@ -155,9 +155,9 @@ func admitted(c *identitytest.Cluster, all []identity.Entry) []identity.Entry {
 var recordEqual = cmpopts.IgnoreUnexported(identity.Record{}, identity.Policy{})
 
 func TestAuthorityEqualsItsNaiveTwinInAnyOrder(t *testing.T) {
+	c := identitytest.New(t, 4)
 	for seed := range *seeds {
 		rnd := rand.New(rand.NewSource(int64(seed)))
-		c := identitytest.New(t, 4)
 		all := history(c, rnd)
 		want := identity.NewAuthority(c.Founding, c.Secret, all...)
 		w := twin{c.Founding, admitted(c, all)}
