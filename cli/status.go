@@ -44,6 +44,9 @@ func statusCommand() *cli.Command {
 	})
 }
 
+// mostShown is how many of the pins that lack copies a person is shown unasked.
+const mostShown = 20
+
 // statusAll says how the members agree, counts the pins by how safe they are, and
 // lists those that are not.
 func statusAll(c *cli.Context, api *client.Client) error {
@@ -66,11 +69,14 @@ func statusAll(c *cli.Context, api *client.Client) error {
 		} else {
 			short++
 		}
-		if c.Bool("json") || c.Bool("all") || sum.Short > 0 {
+		if c.Bool("json") || c.Bool("all") || (sum.Short > 0 && short <= mostShown) {
 			if err := printSummary(c, sum); err != nil {
 				return err
 			}
 		}
+	}
+	if short > mostShown && !c.Bool("all") && !c.Bool("json") {
+		fmt.Fprintf(out, "… and %d more with too few copies (--all shows them)\n", short-mostShown)
 	}
 	if !c.Bool("json") {
 		fmt.Fprintf(out, "%d CIDs: %d with all the copies they must have, %d with too few\n", pins, safe, short)

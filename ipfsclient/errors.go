@@ -51,7 +51,7 @@ func unusable(why error, api string, detail string) *pinset.Error {
 	}
 	switch why {
 	case ErrNobody:
-		return e.WithHint("start it: ipfs daemon (or say where it is: --ipfs /ip4/…/tcp/5001)")
+		return e.WithHint("start it: ipfs daemon (or say where it is: pinfold up --set ipfs.api=/ip4/…/tcp/5001)")
 	case ErrNotIPFS:
 		return e.WithHint("give the address of the RPC (Addresses.API in Kubo's configuration), not of its gateway or of another server")
 	case ErrAuth:
