@@ -126,9 +126,11 @@ func (t *Tracker) gather(ctx context.Context, r *run, fetched bool) (g *gathered
 }
 
 // undisturbed says that a copy is only looked at to see whether others cover it by
-// now, and they do not. The node need not be asked each time.
+// now, and that it stays either way. The node need not be asked each time.
 func (g *gathered) undisturbed(r *run) bool {
-	return r.class == classRelease && !r.suspect && !g.covered && g.claims > 0 &&
+	ends := time.UnixMilli(g.entry.Covered).Add(g.grace)
+	stays := !g.covered || g.entry.Covered == 0 || time.Now().Before(ends)
+	return stays && r.class == classRelease && !r.suspect && g.claims > 0 &&
 		g.entry.State == pinset.StatusPinned && g.entry.held() > g.want.extent
 }
 

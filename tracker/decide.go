@@ -88,8 +88,11 @@ func decide(now time.Time, f facts) action {
 		return hold(now, &f, target, at)
 	case !ours && f.node.extent >= target:
 		return borrow(now, &f, at)
+	case !ours && f.want.extent > nothing && f.node.extent >= f.want.extent:
+		e.Interim = nothing // what was held beyond that, the owner has replaced
+		return borrow(now, &f, at)
 	}
-	miss(now, &f, target)
+	miss(now, &f, target, ours)
 	if f.node.extent > nothing && !ours {
 		return refused(now, &f, obstructed)
 	}
@@ -157,24 +160,32 @@ func borrow(now time.Time, f *facts, at time.Time) action {
 	return action{verb: rest, entry: *e}
 }
 
-// miss notes that the node no longer has what it had for us.
-func miss(now time.Time, f *facts, target extent) {
+// miss notes what the node no longer has of what it had for us.
+func miss(now time.Time, f *facts, target extent, ours bool) {
 	e := &f.entry
-	if e.held() <= f.node.extent {
-		return
-	}
-	if e.Placed > nothing && !e.lettingGo() {
-		e.become(pinset.StatusUnexpected, now)
-		e.Error = "the IPFS node no longer has the pin that was placed there"
-	} else {
-		e.become(pinset.StatusQueued, now) // let go by us, or taken away by the owner whose pin served us
-		e.Error = ""
+	placed, borrowed := f.node.extent, nothing
+	if !ours {
+		placed, borrowed = nothing, f.node.extent
 	}
 	if target > f.want.extent {
 		e.Interim = target
 	}
-	e.Need, e.Size = max(e.Need, e.Size), 0
-	e.Placed, e.Borrowed, e.Owner = nothing, nothing, ""
+	switch {
+	case e.held() <= f.node.extent && e.Placed <= placed:
+	case e.Placed > placed && !e.lettingGo():
+		e.become(pinset.StatusUnexpected, now)
+		e.Error = "the IPFS node no longer has the pin that was placed there"
+	default:
+		e.become(pinset.StatusQueued, now) // let go by us, or taken away by the owner whose pin served us
+		e.Error = ""
+	}
+	if e.Placed > placed {
+		e.Need, e.Size = max(e.Need, e.Size), 0
+	}
+	e.Placed, e.Borrowed, e.Owner = min(e.Placed, placed), borrowed, ""
+	if borrowed > nothing {
+		e.Owner = f.node.name
+	}
 }
 
 const obstructed = "the owner of the IPFS node has pinned this block directly; a recursive pin would replace that pin"

@@ -97,7 +97,7 @@ func naive(now time.Time, f facts) verb {
 		goal = had
 	}
 	need := max(e.Need, f.want.need)
-	if lost := max(e.Placed, e.Borrowed) > f.node.extent; lost {
+	if e.Placed > f.node.extent || e.Placed > nothing && !mine {
 		need = max(need, e.Size)
 	}
 	asked := max(need, 1)
@@ -113,7 +113,7 @@ func naive(now time.Time, f facts) verb {
 		return letGo
 	case goal == nothing:
 		return forget
-	case foreign && f.node.extent < goal:
+	case foreign && f.node.extent < goal && (f.want.extent == nothing || f.node.extent < f.want.extent):
 		return refuse
 	case foreign && f.want.extent == nothing:
 		return keep

@@ -137,12 +137,7 @@ func (t *Tracker) finish(r *run, res result) {
 	j := r.job
 	switch {
 	case res.err == nil:
-		if j.looks = min(j.looks+1, 100); res.entry.held() <= res.entry.Want {
-			j.looks = 0
-		}
-		if res.at.IsZero() && j.looks > 0 {
-			res.at = time.Now().Add(backoff(j.key, uint64(j.looks-1), t.cfg.Recheck, 32*t.cfg.Recheck))
-		}
+		res.at = j.nextLook(res.outcome, time.Now(), t.cfg.Recheck)
 		t.settle(j, res.outcome)
 	case errors.Is(res.err, errAway), errors.Is(res.err, context.Canceled):
 		t.queue.place(j, time.Now(), time.Time{})
@@ -152,6 +147,21 @@ func (t *Tracker) finish(r *run, res result) {
 		t.putBack(j)
 	}
 	poke(t.wake)
+}
+
+// nextLook says when a copy that is held beyond what is wanted is looked at again:
+// often at first, then not so often, so that cover that comes and goes is seen.
+func (j *job) nextLook(o outcome, now time.Time, recheck time.Duration) time.Time {
+	if o.entry.held() <= o.entry.Want {
+		j.looks = 0
+		return o.at
+	}
+	at := now.Add(backoff(j.key, uint64(j.looks), recheck, 32*recheck))
+	j.looks = min(j.looks+1, 100)
+	if o.at.IsZero() || at.Before(o.at) {
+		return at
+	}
+	return o.at
 }
 
 // startFetch notes that a fetch begins, and watches its progress.

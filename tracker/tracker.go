@@ -181,8 +181,8 @@ func course(o outcome) (l lane, due time.Time, done bool) {
 	case e.State == pinset.StatusUnpinError:
 		return laneRelease, retry, false
 	case e.held() >= max(e.Want, e.Interim):
-		if e.held() > e.Want || e.Want == nothing {
-			return laneRelease, o.at, false
+		if e.held() > e.Want || e.Want == nothing || e.State != pinset.StatusPinned {
+			return laneRelease, o.at, false // a look will tell
 		}
 		return l, due, true
 	case e.State == pinset.StatusWaiting:
