@@ -12,6 +12,8 @@ import (
 	"github.com/ipfs/go-ds-crdt/pb"
 
 	"github.com/pinfold/pinfold/crdtstate/internal/block"
+	"github.com/pinfold/pinfold/crdtstate/internal/epoch"
+	"github.com/pinfold/pinfold/crdtstate/internal/gate"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -24,7 +26,7 @@ type Op struct {
 }
 
 // SizeOp records how many bytes the distinct blocks of a DAG have.
-func SizeOp(c cid.Cid, bytes uint64) Op { return Op{sizeKey(c), encodeSize(bytes)} }
+func SizeOp(c cid.Cid, bytes uint64) Op { return Op{gate.SizeKey(c), gate.EncodeSize(bytes)} }
 
 // MaxOps is how many changes fit into one Commit, and into one delta.
 const MaxOps = 500
@@ -74,11 +76,11 @@ func checkOp(op Op) error {
 	var err error
 	switch {
 	case op.Value != nil:
-		err = checkValue(op.Key, op.Value)
+		err = gate.CheckValue(op.Key, op.Value)
 	case !removable(op.Key):
 		err = fmt.Errorf("key %q: cannot be removed", op.Key)
 	default:
-		err = checkKey(op.Key)
+		err = gate.CheckKey(op.Key)
 	}
 	if err != nil {
 		return pinset.Wrap(pinset.KindInvalid, err, "commit")
@@ -220,8 +222,8 @@ func (s *State) writeGroup(ctx context.Context, group []*request, adopt bool) (*
 		return nil, receipt, err
 	}
 	e := s.epoch
-	receipt.Seq = e.log.Seq(s.self)
-	auth, err := e.controls.now()
+	receipt.Seq = e.Seq(s.self)
+	auth, err := e.Authority()
 	if err != nil {
 		return nil, receipt, s.broke(err)
 	}
@@ -238,20 +240,20 @@ func (s *State) writeGroup(ctx context.Context, group []*request, adopt bool) (*
 	if err != nil {
 		return nil, receipt, s.broke(err)
 	}
-	if len(delta.Elements)+len(delta.Tombstones) == 0 && (!adopt || !auth.Is(s.self) || !e.orphaned(auth)) {
-		_, err := e.settle(ctx, false) // lets go of the cells that were looked at
+	if len(delta.Elements)+len(delta.Tombstones) == 0 && (!adopt || !auth.Is(s.self) || !orphaned(e, auth)) {
+		_, err := e.Settle(ctx, false) // lets go of the cells that were looked at
 		return nil, receipt, err
 	}
 	b, err := s.seal(e, delta)
 	if err != nil {
 		return nil, receipt, err
 	}
-	if err := e.admit(inspected{Block: b, elems: deltaElements(delta)}); errors.Is(err, ErrRefused) || errors.Is(err, ErrParked) {
+	if err := e.Admit(gate.Trusted(b)); isVerdict(err) {
 		return nil, receipt, pinset.Wrap(pinset.KindForbidden, err, "commit")
 	} else if err != nil {
 		return nil, receipt, s.broke(fmt.Errorf("own delta: %w", err))
 	}
-	out, err := e.settle(ctx, true)
+	out, err := e.Settle(ctx, true)
 	if err != nil {
 		return nil, receipt, s.broke(err)
 	}
@@ -263,8 +265,8 @@ func (s *State) writeGroup(ctx context.Context, group []*request, adopt bool) (*
 }
 
 // allowed says whether one request by itself may be written now.
-func (s *State) allowed(e *epoch, auth *identity.Authority, r *request) error {
-	if e.at.Blocks == 0 && s.self != s.cfg.Founding.Founder() {
+func (s *State) allowed(e *epoch.Epoch, auth *identity.Authority, r *request) error {
+	if e.Blocks() == 0 && s.self != s.cfg.Founding.Founder() {
 		return pinset.Errorf(pinset.KindUnavailable, "commit: nothing of the cluster has arrived here yet")
 	}
 	if err := auth.Check(s.self, r.elems); err != nil {
@@ -277,32 +279,21 @@ func (s *State) allowed(e *epoch, auth *identity.Authority, r *request) error {
 	return nil
 }
 
-func (s *State) seal(e *epoch, d *pb.Delta) (*block.Block, error) {
+func (s *State) seal(e *epoch.Epoch, d *pb.Delta) (*block.Block, error) {
 	d.Priority = 1
-	parents := make([]cid.Cid, len(e.heads))
-	for i, h := range e.heads {
-		parents[i] = h.cid
-		d.Priority = max(d.Priority, h.meta.Height+1)
+	parents := make([]cid.Cid, len(e.Heads()))
+	for i, h := range e.Heads() {
+		parents[i] = h.CID
+		d.Priority = max(d.Priority, h.Height+1)
 	}
-	env := block.Envelope{Author: s.self, Seq: e.log.Seq(s.self) + 1, Epoch: e.number}
+	env := block.Envelope{Author: s.self, Seq: e.Seq(s.self) + 1, Epoch: e.Number()}
 	b, err := block.Seal(string(s.cfg.Founding.ID()), s.cfg.Key.Private(), env, d, parents)
 	return b, pinset.Wrap(pinset.KindInternal, err, "commit")
 }
 
-func deltaElements(d *pb.Delta) []identity.Element {
-	out := make([]identity.Element, 0, len(d.Elements)+len(d.Tombstones))
-	for _, e := range d.Elements {
-		out = append(out, identity.Element{Key: e.Key, Value: e.Value})
-	}
-	for _, e := range d.Tombstones {
-		out = append(out, identity.Element{Key: e.Key, Tombstone: true})
-	}
-	return out
-}
-
 // draft collects the changes of a group: the last one of each key.
 type draft struct {
-	e   *epoch
+	e   *epoch.Epoch
 	ops []Op
 	at  map[string]int
 }
@@ -323,11 +314,11 @@ func (d *draft) delta() (*pb.Delta, error) {
 	out := &pb.Delta{}
 	room := block.MaxElements - 2*len(d.ops)
 	for _, op := range d.ops {
-		c, err := d.e.merger.Cell(op.Key)
+		value, live, err := d.e.Live(op.Key)
 		if err != nil {
 			return nil, err
 		}
-		if strings.HasPrefix(op.Key, identity.SizePrefix) && c.Value != nil && !greaterSize(op.Value, c.Value) {
+		if strings.HasPrefix(op.Key, identity.SizePrefix) && value != nil && !greaterSize(op.Value, value) {
 			continue // the greater size is there
 		}
 		if op.Value != nil {
@@ -336,16 +327,12 @@ func (d *draft) delta() (*pb.Delta, error) {
 		if !removable(op.Key) {
 			continue
 		}
-		for i, pos := range c.Live {
+		for i, id := range live {
 			if i > 0 { // the first is counted with the operation
 				if room == 0 {
 					break
 				}
 				room--
-			}
-			id, err := d.e.log.CID(pos)
-			if err != nil {
-				return nil, err
 			}
 			out.Tombstones = append(out.Tombstones, &pb.Element{Key: op.Key, Id: dshelp.MultihashToDsKey(id.Hash()).String()})
 		}
@@ -354,20 +341,20 @@ func (d *draft) delta() (*pb.Delta, error) {
 }
 
 func greaterSize(a, b []byte) bool {
-	x, err := decodeSize(a)
+	x, err := gate.DecodeSize(a)
 	if err != nil {
 		return false
 	}
-	y, err := decodeSize(b)
+	y, err := gate.DecodeSize(b)
 	return err != nil || x > y
 }
 
 // orphaned says whether a tip is by someone who is no member any more. Who holds
 // such a tip answers for it by linking to it, else peers that hear of it later
 // would refuse what this peer has merged.
-func (e *epoch) orphaned(auth *identity.Authority) bool {
-	for _, h := range e.heads {
-		if !auth.Is(e.log.AuthorID(h.meta.Author)) {
+func orphaned(e *epoch.Epoch, auth *identity.Authority) bool {
+	for _, h := range e.Heads() {
+		if !auth.Is(h.Author) {
 			return true
 		}
 	}
@@ -377,7 +364,7 @@ func (e *epoch) orphaned(auth *identity.Authority) bool {
 // adoptIfDue is called with write held, after a round.
 func (s *State) adoptIfDue() {
 	auth := s.Authority()
-	if auth.Is(s.self) && s.epoch.orphaned(auth) {
+	if auth.Is(s.self) && orphaned(s.epoch, auth) {
 		s.queue.wantAdoption()
 	}
 }

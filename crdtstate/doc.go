@@ -21,7 +21,7 @@
 // (internal/block), each after its parents. go-ds-crdt merges them, through
 // internal/merge, into cells, which are a cache that can be made again. A round
 // admits blocks, merges them, and writes log, cells, digest and checkpoint in one
-// batch (epoch.go). Own changes are grouped (commit.go): what queues up while the
+// batch (internal/epoch). Own changes are grouped (commit.go): what queues up while the
 // disk is flushed becomes the next delta.
 //
 // It leaves to others: how blocks travel (gossip), who holds what (allocation),

@@ -9,6 +9,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/pinfold/pinfold/crdtstate/internal/epoch"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -134,20 +135,20 @@ func (f *Feed) collect() (c Changes, some, closed bool) {
 	return c, c.Rescan || c.Authority || len(c.CIDs) > 0, f.closed
 }
 
-func (fs *feeds) notify(o outcome) {
+func (fs *feeds) notify(o epoch.Outcome) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if len(fs.open) == 0 {
 		return
 	}
 	var cids []cid.Cid
-	for _, c := range o.changed {
+	for _, c := range o.Changed {
 		if id := changedCID(c.Key); id.Defined() {
 			cids = append(cids, id)
 		}
 	}
 	for f := range fs.open {
-		f.add(cids, o.control)
+		f.add(cids, o.Control)
 	}
 }
 

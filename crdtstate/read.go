@@ -9,6 +9,8 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/pinfold/pinfold/crdtstate/internal/epoch"
+	"github.com/pinfold/pinfold/crdtstate/internal/gate"
 	"github.com/pinfold/pinfold/crdtstate/internal/merge"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -26,11 +28,11 @@ func (s *State) cell(ctx context.Context, key string) (c merge.Cell, err error) 
 	if err := ctx.Err(); err != nil {
 		return c, err
 	}
-	if err := checkKey(key); err != nil {
+	if err := gate.CheckKey(key); err != nil {
 		return c, pinset.Wrap(pinset.KindInvalid, err, "read state")
 	}
-	err = s.read(func(e *epoch) error {
-		c, err = merge.Read(e.db, key)
+	err = s.read(func(e *epoch.Epoch) error {
+		c, err = merge.Read(e.DB(), key)
 		return err
 	})
 	return c, err
@@ -77,9 +79,9 @@ func (s *State) scan(ctx context.Context, from, to []byte, f func(k, record []by
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return s.read(func(e *epoch) error {
+	return s.read(func(e *epoch.Epoch) error {
 		var bad error
-		err := e.db.Scan(from, to, func(k, record []byte) bool {
+		err := e.DB().Scan(from, to, func(k, record []byte) bool {
 			bad = f(k, record)
 			return bad == nil
 		})
@@ -161,11 +163,11 @@ func (s *State) pinPage(ctx context.Context, page []pinset.Pin, from, to []byte)
 // Size is the number of bytes of the distinct blocks of a DAG, as a holder
 // recorded it; 0 when nobody did.
 func (s *State) Size(ctx context.Context, c cid.Cid) (uint64, error) {
-	cell, err := s.cell(ctx, sizeKey(c))
+	cell, err := s.cell(ctx, gate.SizeKey(c))
 	if err != nil || cell.Value == nil {
 		return 0, err
 	}
-	return decodeSize(cell.Value)
+	return gate.DecodeSize(cell.Value)
 }
 
 // Origin says which delta the value of a key is from: its author and the author's
@@ -178,34 +180,9 @@ func (s *State) Origin(ctx context.Context, key string) (author peer.ID, seq uin
 	if c.Value == nil {
 		return "", 0, pinset.NotFound("key %s: not in the state", key)
 	}
-	err = s.read(func(e *epoch) error {
-		author, seq, err = e.origin(key, c)
+	err = s.read(func(e *epoch.Epoch) error {
+		author, seq, err = e.Origin(key, c)
 		return err
 	})
 	return author, seq, err
-}
-
-// origin finds the live delta that has the value's priority; of several, one that
-// carries the value.
-func (e *epoch) origin(key string, c merge.Cell) (peer.ID, uint64, error) {
-	for _, pos := range c.Live {
-		m, err := e.reader.Meta(pos)
-		if err != nil {
-			return "", 0, err
-		}
-		if m.Height != c.Priority {
-			continue
-		}
-		if len(c.Live) > 1 {
-			if ok, err := e.carries(pos, key, c.Value); err != nil || !ok {
-				if err != nil {
-					return "", 0, err
-				}
-				continue
-			}
-		}
-		author, err := e.reader.AuthorOf(m.Author)
-		return author, m.Seq, err
-	}
-	return "", 0, pinset.NotFound("key %s: changed just now", key)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/pinfold/pinfold/crdtstate/internal/gate"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -67,7 +68,7 @@ type pipeline struct {
 type bundle struct {
 	raws      [][]byte
 	size      int
-	inspected []inspected
+	inspected []gate.Inspected
 	done      chan struct{}
 }
 
@@ -91,7 +92,7 @@ func newPipeline(cluster string) *pipeline {
 
 func (b *bundle) inspect(cluster string) {
 	for _, raw := range b.raws {
-		b.inspected = append(b.inspected, inspect(cluster, 0, raw))
+		b.inspected = append(b.inspected, gate.Inspect(cluster, 0, raw))
 	}
 	close(b.done)
 }
@@ -137,7 +138,7 @@ func (p *pipeline) read(ctx context.Context, next func() ([]byte, error), failed
 type delivery struct {
 	s        *State
 	heads    []cid.Cid
-	blocks   []*inspected // staged, in order; nil: admitted or dropped
+	blocks   []*gate.Inspected // staged, in order; nil: admitted or dropped
 	staged   map[cid.Cid]int
 	bytes    int
 	parked   map[cid.Cid]struct{}
@@ -156,8 +157,8 @@ const (
 )
 
 // take stages a verified block.
-func (d *delivery) take(ctx context.Context, in inspected) error {
-	if in.form != nil {
+func (d *delivery) take(ctx context.Context, in gate.Inspected) error {
+	if in.Form != nil {
 		return d.malformed(in)
 	}
 	if _, twice := d.staged[in.CID]; twice {
@@ -192,12 +193,12 @@ func (d *delivery) take(ctx context.Context, in inspected) error {
 
 // malformed judges what is no block: below a newer feature level it may well be
 // one that this peer cannot read.
-func (d *delivery) malformed(in inspected) error {
+func (d *delivery) malformed(in gate.Inspected) error {
 	if d.s.Authority().Level() > identity.OwnLevel {
 		d.park(in.CID)
 		return nil
 	}
-	err := fmt.Errorf("block %s: %w: %w", in.CID, ErrRefused, in.form)
+	err := fmt.Errorf("block %s: %w: %w", in.CID, ErrRefused, in.Form)
 	d.s.health.refuse(in.Author, err)
 	return err
 }
@@ -244,7 +245,7 @@ func (d *delivery) round(ctx context.Context, i int) (int, error) {
 		return i, err
 	}
 	var refused error
-	for ; i < len(d.blocks) && refused == nil && !s.epoch.heavy(); i++ {
+	for ; i < len(d.blocks) && refused == nil && !s.epoch.Heavy(); i++ {
 		ok, err := d.vouched(d.blocks[i])
 		if err == nil && ok {
 			err = d.admit(d.blocks[i].CID)
@@ -255,9 +256,9 @@ func (d *delivery) round(ctx context.Context, i int) (int, error) {
 			return i, s.broke(err)
 		}
 	}
-	out, err := s.epoch.settle(ctx, false)
+	out, err := s.epoch.Settle(ctx, false)
 	if err == nil {
-		d.admitted += out.blocks
+		d.admitted += out.Blocks
 		err = s.publish(out)
 	}
 	if err != nil {
@@ -269,11 +270,11 @@ func (d *delivery) round(ctx context.Context, i int) (int, error) {
 
 // vouched says whether a block may be a head: it is by a current member, or it is
 // the first of somebody whose record would be admitted on top of everything here.
-func (d *delivery) vouched(in *inspected) (bool, error) {
+func (d *delivery) vouched(in *gate.Inspected) (bool, error) {
 	if in == nil {
 		return false, nil
 	}
-	auth, err := d.s.epoch.controls.now()
+	auth, err := d.s.epoch.Authority()
 	if err != nil {
 		return false, err
 	}
@@ -281,7 +282,7 @@ func (d *delivery) vouched(in *inspected) (bool, error) {
 		return true, nil
 	}
 	key := identity.MemberKey(in.Author)
-	for _, el := range in.elems {
+	for _, el := range in.Elems {
 		if el.Key == key && !el.Tombstone {
 			_, err := auth.CheckRecord(el.Value)
 			return err == nil, nil
@@ -294,9 +295,9 @@ func (d *delivery) vouched(in *inspected) (bool, error) {
 func (d *delivery) admit(c cid.Cid) error {
 	for _, c := range d.below(c) {
 		in := d.blocks[d.staged[c]]
-		err := d.s.epoch.admit(*in)
+		err := d.s.epoch.Admit(*in)
 		switch {
-		case err == nil, errors.Is(err, errKnown):
+		case err == nil, errors.Is(err, gate.ErrKnown):
 		case errors.Is(err, ErrParked):
 			d.park(c)
 		case errors.Is(err, ErrIncomplete) && d.onParked(in):
@@ -313,7 +314,7 @@ func (d *delivery) admit(c cid.Cid) error {
 	return nil
 }
 
-func (d *delivery) onParked(in *inspected) bool {
+func (d *delivery) onParked(in *gate.Inspected) bool {
 	for _, p := range in.Parents {
 		if _, parked := d.parked[p]; parked {
 			return true
@@ -409,7 +410,7 @@ func (d *delivery) complete(ctx context.Context) error {
 	return nil
 }
 
-func (d *delivery) refuse(b *inspected, why string) {
+func (d *delivery) refuse(b *gate.Inspected, why string) {
 	err := fmt.Errorf("block %s by %s: %w: %w: %s", b.CID, b.Author, ErrRefused, ErrUnvouched, why)
 	d.s.health.refuse(b.Author, err)
 	if d.refused == nil {
@@ -434,7 +435,7 @@ func (d *delivery) flush() error {
 	if s.down != nil {
 		return pinset.Wrap(pinset.KindUnavailable, s.down, "write state")
 	}
-	if _, err := s.epoch.settle(context.Background(), true); err != nil {
+	if _, err := s.epoch.Settle(context.Background(), true); err != nil {
 		return s.broke(err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/pinfold/pinfold/crdtstate/internal/blocklog"
+	"github.com/pinfold/pinfold/crdtstate/internal/epoch"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -15,8 +16,8 @@ func (s *State) Known(ctx context.Context, c cid.Cid) (known bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	err = s.read(func(e *epoch) error {
-		pos, err := e.reader.Position(c)
+	err = s.read(func(e *epoch.Epoch) error {
+		pos, err := e.Reader().Position(c)
 		known = pos >= 0
 		return err
 	})
@@ -31,9 +32,9 @@ func (s *State) Haves(ctx context.Context) (haves []cid.Cid, err error) {
 	}
 	view := s.Summary()
 	haves = append(haves, view.Heads...)
-	err = s.read(func(e *epoch) error {
+	err = s.read(func(e *epoch.Epoch) error {
 		for d := uint64(1); d <= view.Blocks; d *= 2 {
-			m, err := e.reader.Meta(view.Blocks - d)
+			m, err := e.Reader().Meta(view.Blocks - d)
 			if err != nil {
 				return err
 			}
@@ -50,8 +51,8 @@ func (s *State) Haves(ctx context.Context) (haves []cid.Cid, err error) {
 // slice that yield gets is its own.
 func (s *State) Send(ctx context.Context, want, have []cid.Cid, yield func(raw []byte) error) error {
 	var todo *blocklog.Missing
-	err := s.read(func(e *epoch) (err error) {
-		todo, err = e.reader.Missing(want, have)
+	err := s.read(func(e *epoch.Epoch) (err error) {
+		todo, err = e.Reader().Missing(want, have)
 		return err
 	})
 	if errors.Is(err, blocklog.ErrUnknown) {
@@ -65,8 +66,8 @@ func (s *State) Send(ctx context.Context, want, have []cid.Cid, yield func(raw [
 			return err
 		}
 		var raw []byte
-		err := s.read(func(e *epoch) (err error) {
-			raw, err = e.reader.Raw(pos)
+		err := s.read(func(e *epoch.Epoch) (err error) {
+			raw, err = e.Reader().Raw(pos)
 			return err
 		})
 		if err != nil {

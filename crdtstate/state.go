@@ -21,6 +21,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/pinfold/pinfold/crdtstate/internal/epoch"
 	"github.com/pinfold/pinfold/crdtstate/internal/kv"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
@@ -75,7 +76,7 @@ type State struct {
 	// is replaced, so that readers have one to read.
 	write sync.Mutex
 	swap  sync.RWMutex
-	epoch *epoch
+	epoch *epoch.Epoch
 	down  error // the last write failed: the epoch must be opened again
 	tried time.Time
 
@@ -173,7 +174,7 @@ func open(ctx context.Context, cfg Config, out outside) (_ *State, err error) {
 		return nil, err
 	}
 	if err := s.publishAll(); err != nil {
-		return nil, errors.Join(err, s.epoch.close())
+		return nil, errors.Join(err, s.epoch.Close())
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
@@ -181,12 +182,12 @@ func open(ctx context.Context, cfg Config, out outside) (_ *State, err error) {
 	return s, nil
 }
 
-func (s *State) openEpoch(ctx context.Context) (*epoch, error) {
+func (s *State) openEpoch(ctx context.Context) (*epoch.Epoch, error) {
 	db, err := s.out.db()
 	if err != nil {
 		return nil, fmt.Errorf("open state: %w", err)
 	}
-	e, err := openEpoch(ctx, db, 0, identity.NewAuthority(s.cfg.Founding, s.cfg.Secret))
+	e, err := epoch.Open(ctx, db, 0, identity.NewAuthority(s.cfg.Founding, s.cfg.Secret))
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -206,7 +207,7 @@ func (s *State) Close() error {
 		defer s.swap.Unlock()
 		close(s.announced)
 		s.feeds.close()
-		s.closeErr = s.epoch.close()
+		s.closeErr = s.epoch.Close()
 		s.epoch, s.down = nil, errClosed
 		if s.lock != nil {
 			s.closeErr = errors.Join(s.closeErr, s.lock.Close())
@@ -218,7 +219,7 @@ func (s *State) Close() error {
 var errClosed = pinset.Errorf(pinset.KindUnavailable, "the state is closed")
 
 // read runs f on the epoch while nobody replaces it.
-func (s *State) read(f func(*epoch) error) error {
+func (s *State) read(f func(*epoch.Epoch) error) error {
 	s.swap.RLock()
 	defer s.swap.RUnlock()
 	if s.epoch == nil {
@@ -262,7 +263,7 @@ func (s *State) reopen(ctx context.Context) error {
 	s.swap.Lock()
 	defer s.swap.Unlock()
 	if s.epoch != nil {
-		if err := s.epoch.close(); err != nil {
+		if err := s.epoch.Close(); err != nil {
 			s.log.Warn("close store after a failure", "err", err)
 		}
 	}
@@ -289,19 +290,19 @@ func (s *State) broke(err error) error {
 }
 
 // publish shows the outcome of a round to readers and feeds.
-func (s *State) publish(o outcome) error {
+func (s *State) publish(o epoch.Outcome) error {
 	e := s.epoch
-	auth, err := e.controls.now()
+	auth, err := e.Authority()
 	if err != nil {
 		return err
 	}
-	s.view.Store(&view{e.summary(), auth})
+	s.view.Store(&view{summarise(e), auth})
 	s.vectorM.Lock()
-	for a := range e.log.Lately() {
+	for a := range e.Lately() {
 		s.vector[a.ID] = a.Seq
 	}
 	s.vectorM.Unlock()
-	s.health.forks(o.forks)
+	s.health.forks(o.Forks)
 	s.feeds.notify(o)
 	return nil
 }
@@ -309,15 +310,15 @@ func (s *State) publish(o outcome) error {
 // publishAll is publish for an epoch that was just opened.
 func (s *State) publishAll() error {
 	s.vectorM.Lock()
-	for _, a := range s.epoch.log.AllAuthors() {
+	for _, a := range s.epoch.Authors() {
 		s.vector[a.ID] = a.Seq
 	}
 	s.vectorM.Unlock()
-	forks, err := s.epoch.reader.Forks()
+	forks, err := s.epoch.Reader().Forks()
 	if err != nil {
 		return err
 	}
-	return s.publish(outcome{forks: forks})
+	return s.publish(epoch.Outcome{Forks: forks})
 }
 
 // OpenStore opens a plain datastore of a kind ("badger", "pebble", "memory") with

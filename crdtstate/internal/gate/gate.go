@@ -1,4 +1,4 @@
-package crdtstate
+package gate
 
 import (
 	"bytes"
@@ -22,8 +22,7 @@ import (
 	"github.com/pinfold/pinfold/pinset"
 )
 
-// What can be wrong with a block that was handed in. Errors of Receive wrap one of
-// them.
+// What can be wrong with a block that was handed in.
 var (
 	// ErrRefused: forged, malformed, or not within its author's rights. Who sent it
 	// should have known.
@@ -37,30 +36,45 @@ var (
 	ErrParked = errors.New("from a newer pinfold, parked until this one is updated")
 	// ErrIncomplete: a parent or a head was not delivered. Ask for more.
 	ErrIncomplete = errors.New("incomplete")
+	// ErrKnown: admitted already.
+	ErrKnown = errors.New("admitted already")
 )
 
 const maxKey = 512
 
-// inspected is a block that was looked at by itself: form, signature, keys and
-// values. It is the part of the gate that needs no state, and runs in parallel.
-type inspected struct {
+// Inspected is a block that was looked at by itself: form, signature, keys and
+// values. It is the part of the gate that needs no state, and may run in parallel.
+type Inspected struct {
 	*block.Block
-	elems []identity.Element
-	form  error // not a signed block of this cluster
-	rule  error // a signed block that breaks a rule
+	Elems []identity.Element
+	Form  error // not a signed block of this cluster
+	Rule  error // a signed block that breaks a rule
 }
 
-func inspect(cluster string, epoch uint64, raw []byte) inspected {
+// Inspect looks at a block of an epoch as it came.
+func Inspect(cluster string, epoch uint64, raw []byte) Inspected {
 	b, err := block.Open(cluster, raw)
-	in := inspected{Block: b, form: err}
+	in := Inspected{Block: b, Form: err}
 	if err != nil {
 		return in
 	}
-	in.rule = in.rules(epoch)
+	in.Rule = in.rules(epoch)
 	return in
 }
 
-func (in *inspected) rules(epoch uint64) error {
+// Trusted is a block that was inspected before it was stored, or made here.
+func Trusted(b *block.Block) Inspected {
+	in := Inspected{Block: b, Elems: make([]identity.Element, 0, len(b.Delta.Elements)+len(b.Delta.Tombstones))}
+	for _, e := range b.Delta.Elements {
+		in.Elems = append(in.Elems, identity.Element{Key: e.Key, Value: e.Value})
+	}
+	for _, e := range b.Delta.Tombstones {
+		in.Elems = append(in.Elems, identity.Element{Key: e.Key, Tombstone: true})
+	}
+	return in
+}
+
+func (in *Inspected) rules(epoch uint64) error {
 	d := in.Delta
 	if in.Epoch != epoch {
 		return fmt.Errorf("epoch %d, want %d", in.Epoch, epoch)
@@ -71,8 +85,8 @@ func (in *inspected) rules(epoch uint64) error {
 	if n := len(d.Elements) + len(d.Tombstones); n > block.MaxElements {
 		return fmt.Errorf("%d changes: at most %d", n, block.MaxElements)
 	}
-	in.elems = make([]identity.Element, 0, len(d.Elements)+len(d.Tombstones))
-	seen := make(map[string]struct{}, cap(in.elems))
+	in.Elems = make([]identity.Element, 0, len(d.Elements)+len(d.Tombstones))
+	seen := make(map[string]struct{}, cap(in.Elems))
 	for _, e := range d.Elements {
 		if _, twice := seen[e.Key]; twice {
 			return fmt.Errorf("key %q: twice in one delta", e.Key)
@@ -81,13 +95,17 @@ func (in *inspected) rules(epoch uint64) error {
 		if e.Id != "" {
 			return fmt.Errorf("key %q: an element with an id", e.Key)
 		}
-		if err := checkValue(e.Key, e.Value); err != nil {
+		if err := CheckValue(e.Key, e.Value); err != nil {
 			return err
 		}
-		in.elems = append(in.elems, identity.Element{Key: e.Key, Value: e.Value})
+		in.Elems = append(in.Elems, identity.Element{Key: e.Key, Value: e.Value})
 	}
-	clear(seen)
-	for _, e := range d.Tombstones {
+	return in.removals()
+}
+
+func (in *Inspected) removals() error {
+	seen := make(map[string]struct{}, len(in.Delta.Tombstones))
+	for _, e := range in.Delta.Tombstones {
 		if err := checkTombstone(e); err != nil {
 			return err
 		}
@@ -95,7 +113,7 @@ func (in *inspected) rules(epoch uint64) error {
 			return fmt.Errorf("key %q: one removal twice", e.Key)
 		}
 		seen[e.Key+e.Id] = struct{}{}
-		in.elems = append(in.elems, identity.Element{Key: e.Key, Tombstone: true})
+		in.Elems = append(in.Elems, identity.Element{Key: e.Key, Tombstone: true})
 	}
 	return nil
 }
@@ -104,7 +122,7 @@ func checkTombstone(e *pb.Element) error {
 	if len(e.Value) != 0 {
 		return fmt.Errorf("key %q: a removal with a value", e.Key)
 	}
-	if err := checkKey(e.Key); err != nil {
+	if err := CheckKey(e.Key); err != nil {
 		return err
 	}
 	if len(e.Id) < 2 || e.Id[0] != '/' {
@@ -118,9 +136,9 @@ func checkTombstone(e *pb.Element) error {
 	return nil
 }
 
-// checkKey refuses keys outside the registered prefixes, and every spelling of a
+// CheckKey refuses keys outside the registered prefixes, and every spelling of a
 // key but one: the library would clean it and write elsewhere.
-func checkKey(key string) error {
+func CheckKey(key string) error {
 	if len(key) > maxKey || len(key) < 4 || key[0] != '/' || key[2] != '/' || path.Clean(key) != key {
 		return fmt.Errorf("key %.80q: not one", key)
 	}
@@ -143,9 +161,9 @@ func checkKey(key string) error {
 	return fmt.Errorf("key %q: no such kind of key", key)
 }
 
-// checkValue checks a key and the form of its value. Control values are left to
+// CheckValue checks a key and the form of its value. Control values are left to
 // the authority.
-func checkValue(key string, value []byte) error {
+func CheckValue(key string, value []byte) error {
 	if len(value) == 0 || len(value) > pinset.MaxValue {
 		return fmt.Errorf("key %.80q: a value of %d bytes: want 1 to %d", key, len(value), pinset.MaxValue)
 	}
@@ -156,12 +174,12 @@ func checkValue(key string, value []byte) error {
 		_, err := pinset.Check(key, value)
 		return err
 	}
-	if err := checkKey(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return err
 	}
 	switch key[:3] {
 	case identity.SizePrefix:
-		_, err := decodeSize(value)
+		_, err := DecodeSize(value)
 		return err
 	case identity.FollowPrefix:
 		if err := canon.Check(value); err != nil {
@@ -171,7 +189,8 @@ func checkValue(key string, value []byte) error {
 	return nil
 }
 
-func sizeKey(c cid.Cid) string {
+// SizeKey is where the size of a DAG stands.
+func SizeKey(c cid.Cid) string {
 	s, err := pinset.V1(c).StringOfBase(multibase.Base32)
 	if err != nil {
 		panic(err) // base32 is always there
@@ -184,13 +203,14 @@ func sizeKeyCID(key string) (cid.Cid, error) {
 	if err != nil {
 		return cid.Undef, fmt.Errorf("key %q: %w", key, err)
 	}
-	if sizeKey(c) != key {
-		return cid.Undef, fmt.Errorf("key %q: want it spelled %q", key, sizeKey(c))
+	if SizeKey(c) != key {
+		return cid.Undef, fmt.Errorf("key %q: want it spelled %q", key, SizeKey(c))
 	}
 	return c, nil
 }
 
-func encodeSize(n uint64) []byte {
+// EncodeSize is the value of a SizeKey.
+func EncodeSize(n uint64) []byte {
 	b, err := canon.Marshal(n)
 	if err != nil {
 		panic(err) // a number
@@ -198,11 +218,12 @@ func encodeSize(n uint64) []byte {
 	return b
 }
 
-func decodeSize(value []byte) (n uint64, err error) {
+// DecodeSize reads what EncodeSize wrote, and no other spelling of it.
+func DecodeSize(value []byte) (n uint64, err error) {
 	if err := canon.Unmarshal(value, &n); err != nil {
 		return 0, fmt.Errorf("size %x: %w", value, err)
 	}
-	if !bytes.Equal(encodeSize(n), value) {
+	if !bytes.Equal(EncodeSize(n), value) {
 		return 0, fmt.Errorf("size %x: not its one encoding", value)
 	}
 	return n, nil

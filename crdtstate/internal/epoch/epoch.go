@@ -1,19 +1,21 @@
-package crdtstate
+package epoch
 
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
 	"github.com/ipfs/go-cid"
 	"github.com/ipfs/go-ds-crdt/pb"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/pinfold/pinfold/crdtstate/internal/block"
 	"github.com/pinfold/pinfold/crdtstate/internal/blocklog"
+	"github.com/pinfold/pinfold/crdtstate/internal/gate"
 	"github.com/pinfold/pinfold/crdtstate/internal/kv"
 	"github.com/pinfold/pinfold/crdtstate/internal/lthash"
 	"github.com/pinfold/pinfold/crdtstate/internal/merge"
@@ -21,10 +23,12 @@ import (
 	"github.com/pinfold/pinfold/pinset"
 )
 
-// epoch is the state in one directory: the log, its merge, and what is known about
-// both. One writer at a time works on it in rounds: admit blocks, then settle.
-// After an error from settle it must be closed and opened again.
-type epoch struct {
+// Epoch is the state in one directory: the log, its merge, and what is known about
+// both. One writer at a time works on it in rounds: Admit blocks, then Settle.
+// After an error from Settle, or one of Admit that is not a verdict, it must be
+// closed and opened again. DB and Reader may be used by others meanwhile: they see
+// what was settled.
+type Epoch struct {
 	number   uint64
 	db       kv.DB
 	reader   *blocklog.Reader
@@ -33,19 +37,21 @@ type epoch struct {
 	controls *controls
 	agree    *agreement
 	at       checkpoint
-	heads    []head // of at, by CID
+	heads    []Head // of at, by CID
 }
 
-// head is a tip of the DAG of deltas.
-type head struct {
-	cid  cid.Cid
-	pos  uint64
-	meta blocklog.Meta
+// Head is a tip of the DAG of deltas.
+type Head struct {
+	CID    cid.Cid
+	Height uint64
+	Author peer.ID
+	pos    uint64
+	meta   blocklog.Meta
 }
 
-// openEpoch opens the state in db, and merges again what a crash cut off.
-func openEpoch(ctx context.Context, db kv.DB, number uint64, none *identity.Authority) (*epoch, error) {
-	e := &epoch{number: number, db: db}
+// Open opens the state in db, and merges again what a crash cut off.
+func Open(ctx context.Context, db kv.DB, number uint64, none *identity.Authority) (*Epoch, error) {
+	e := &Epoch{number: number, db: db}
 	var err error
 	if e.at, err = readCheckpoint(db); err != nil {
 		return nil, fmt.Errorf("open state: %w", err)
@@ -62,7 +68,7 @@ func openEpoch(ctx context.Context, db kv.DB, number uint64, none *identity.Auth
 	}
 	heights := make(map[cid.Cid]uint64, len(e.heads))
 	for _, h := range e.heads {
-		heights[h.cid] = h.meta.Height
+		heights[h.CID] = h.Height
 	}
 	if e.merger, err = merge.New(db, e.log, heights, e.at.Blocks); err != nil {
 		return nil, fmt.Errorf("open state: %w", err)
@@ -81,7 +87,7 @@ func openEpoch(ctx context.Context, db kv.DB, number uint64, none *identity.Auth
 // mend merges the blocks that stand in the log beyond the checkpoint: a batch was
 // written in part. Merging a delta again changes nothing that it did already; only
 // the set hash must be made anew, since old values are gone.
-func (e *epoch) mend(ctx context.Context) error {
+func (e *Epoch) mend(ctx context.Context) error {
 	e.agree = &agreement{}
 	for pos := e.at.Blocks; ; pos++ {
 		raw, err := e.reader.Raw(pos)
@@ -95,10 +101,10 @@ func (e *epoch) mend(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := e.admit(inspected{Block: b, elems: elements(b)}); err != nil {
+		if err := e.Admit(gate.Trusted(b)); err != nil {
 			return fmt.Errorf("merge block %d again: %w", pos, err)
 		}
-		if _, err := e.settle(ctx, false); err != nil {
+		if _, err := e.Settle(ctx, false); err != nil {
 			return err
 		}
 	}
@@ -106,16 +112,8 @@ func (e *epoch) mend(ctx context.Context) error {
 	return e.recount()
 }
 
-func elements(b *block.Block) []identity.Element {
-	in := inspected{Block: b}
-	if err := in.rules(b.Epoch); err != nil {
-		return nil
-	}
-	return in.elems
-}
-
 // recount makes digest and count anew from the cells, and writes them.
-func (e *epoch) recount() error {
+func (e *Epoch) recount() error {
 	e.agree = &agreement{}
 	e.at.Pins, e.at.Uncounted = 0, false
 	var bad error
@@ -145,25 +143,23 @@ func (e *epoch) recount() error {
 	return e.db.Apply(&b, true)
 }
 
-func (e *epoch) loadHeads() error {
-	e.heads = make([]head, 0, len(e.at.Heads))
+func (e *Epoch) loadHeads() error {
+	e.heads = make([]Head, 0, len(e.at.Heads))
 	for _, h := range e.at.Heads {
 		m, err := e.log.Meta(h.Pos)
 		if err != nil {
 			return fmt.Errorf("read head: %w", err)
 		}
-		e.heads = append(e.heads, head{m.CID, h.Pos, m})
+		e.heads = append(e.heads, Head{m.CID, m.Height, e.log.AuthorID(m.Author), h.Pos, m})
 	}
-	slices.SortFunc(e.heads, func(a, b head) int { return strings.Compare(a.cid.KeyString(), b.cid.KeyString()) })
+	slices.SortFunc(e.heads, func(a, b Head) int { return strings.Compare(a.CID.KeyString(), b.CID.KeyString()) })
 	return nil
 }
 
-var errKnown = errors.New("admitted already")
-
-// admit judges a block by itself and its ancestors, and appends it to the round.
-// It returns errKnown, or an error that wraps ErrRefused, ErrParked or
-// ErrIncomplete; any other is a failure of the store.
-func (e *epoch) admit(in inspected) error {
+// Admit judges a block by itself and its ancestors, and appends it to the round.
+// Verdicts wrap gate.ErrKnown, gate.ErrRefused, ErrParked or ErrIncomplete; any
+// other error is a failure of the store.
+func (e *Epoch) Admit(in gate.Inspected) error {
 	if pos, err := e.log.Position(in.CID); err != nil || pos >= 0 {
 		return errors.Join(err, known(pos))
 	}
@@ -175,7 +171,7 @@ func (e *epoch) admit(in inspected) error {
 			return err
 		}
 		if pos < 0 {
-			return fmt.Errorf("block %s: parent %s: %w", in.CID, c, ErrIncomplete)
+			return fmt.Errorf("block %s: parent %s: %w", in.CID, c, gate.ErrIncomplete)
 		}
 		m.Parents[i] = uint64(pos)
 		if parents[i], err = e.meta(uint64(pos)); err != nil {
@@ -199,36 +195,36 @@ func (e *epoch) admit(in inspected) error {
 
 func known(pos int64) error {
 	if pos >= 0 {
-		return errKnown
+		return gate.ErrKnown
 	}
 	return nil
 }
 
 // judge is the verdict on a block, given the authority at its ancestors.
-func judge(in inspected, height uint64, auth *identity.Authority) error {
+func judge(in gate.Inspected, height uint64, auth *identity.Authority) error {
 	if auth.Level() > identity.OwnLevel {
-		return fmt.Errorf("block %s: feature level %d: %w", in.CID, auth.Level(), ErrParked)
+		return fmt.Errorf("block %s: feature level %d: %w", in.CID, auth.Level(), gate.ErrParked)
 	}
-	err := in.rule
+	err := in.Rule
 	if err == nil && in.Delta.Priority != height {
 		err = fmt.Errorf("priority %d, want %d", in.Delta.Priority, height)
 	}
 	if err == nil {
-		err = auth.Check(in.Author, in.elems)
+		err = auth.Check(in.Author, in.Elems)
 	}
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, identity.ErrNewer):
-		return fmt.Errorf("block %s: %w: %w", in.CID, ErrParked, err)
+		return fmt.Errorf("block %s: %w: %w", in.CID, gate.ErrParked, err)
 	}
-	return fmt.Errorf("block %s: %w: %w", in.CID, ErrRefused, err)
+	return fmt.Errorf("block %s: %w: %w", in.CID, gate.ErrRefused, err)
 }
 
-func (e *epoch) append(in inspected, m blocklog.Meta, set blocklog.SetID) error {
+func (e *Epoch) append(in gate.Inspected, m blocklog.Meta, set blocklog.SetID) error {
 	m.Set = set
 	pos := e.log.Len()
-	control := slices.ContainsFunc(in.elems, func(el identity.Element) bool { return identity.IsControl(el.Key) })
+	control := slices.ContainsFunc(in.Elems, func(el identity.Element) bool { return identity.IsControl(el.Key) })
 	if control {
 		now, err := e.controls.extend(e.controls.current, pos)
 		if err != nil {
@@ -244,7 +240,7 @@ func (e *epoch) append(in inspected, m blocklog.Meta, set blocklog.SetID) error 
 }
 
 // meta reads a parent's; the heads', which nearly all parents are, from memory.
-func (e *epoch) meta(pos uint64) (blocklog.Meta, error) {
+func (e *Epoch) meta(pos uint64) (blocklog.Meta, error) {
 	for i := range e.heads {
 		if e.heads[i].pos == pos {
 			return e.heads[i].meta, nil
@@ -253,24 +249,24 @@ func (e *epoch) meta(pos uint64) (blocklog.Meta, error) {
 	return e.log.Meta(pos)
 }
 
-// outcome is what a round changed.
-type outcome struct {
-	blocks  int
-	changed []merge.Change
-	control bool
-	forks   []blocklog.Fork
+// Outcome is what a round changed.
+type Outcome struct {
+	Blocks  int
+	Changed []merge.Change
+	Control bool // a control block was among them
+	Forks   []blocklog.Fork
 }
 
-// heavy says that the round is big enough for one batch of the store.
-func (e *epoch) heavy() bool {
+// Heavy says that the round is big enough for one batch of the store.
+func (e *Epoch) Heavy() bool {
 	return e.log.RoundBytes() > 512<<10 || e.log.RoundChanges() > 4000
 }
 
-// settle ends the round: the library merges it, and everything reaches the store
+// Settle ends the round: the library merges it, and everything reaches the store
 // in one batch, the checkpoint last. With durable, the disk is flushed.
-func (e *epoch) settle(ctx context.Context, durable bool) (outcome, error) {
+func (e *Epoch) Settle(ctx context.Context, durable bool) (Outcome, error) {
 	cids := e.log.Round()
-	out := outcome{blocks: len(cids), control: e.controls.current != e.at.Set, forks: e.log.Forks()}
+	out := Outcome{Blocks: len(cids), Control: e.controls.current != e.at.Set, Forks: e.log.Forks()}
 	var b kv.Batch
 	if len(cids) == 0 {
 		e.merger.Settle()
@@ -298,7 +294,7 @@ func (e *epoch) settle(ctx context.Context, durable bool) (outcome, error) {
 	e.merger.Write(&b)
 	var added, removed []lthash.Seed
 	for c := range e.merger.Changes() {
-		out.changed = append(out.changed, c)
+		out.Changed = append(out.Changed, c)
 		pin := strings.HasPrefix(c.Key, pinset.PinPrefix)
 		if c.Old != nil {
 			removed = append(removed, lthash.Of(c.Key, c.Old))
@@ -325,36 +321,65 @@ func (e *epoch) settle(ctx context.Context, durable bool) (outcome, error) {
 	return out, e.loadHeads()
 }
 
-func (e *epoch) close() error {
+// Close stops the merge and closes the store.
+func (e *Epoch) Close() error {
 	return errors.Join(e.merger.Close(), e.db.Close())
 }
 
-// summary of the last round.
-func (e *epoch) summary() Summary {
-	s := Summary{Count: e.at.Pins, Digest: e.agree.sum.Digest(), Blocks: e.at.Blocks}
-	for _, h := range e.heads {
-		s.Heads = append(s.Heads, h.cid)
-		s.Height = max(s.Height, h.meta.Height)
+// DB is the store.
+func (e *Epoch) DB() kv.DB { return e.db }
+
+// Reader is the settled log.
+func (e *Epoch) Reader() *blocklog.Reader { return e.reader }
+
+// Number is the epoch's, as it is signed.
+func (e *Epoch) Number() uint64 { return e.number }
+
+// Heads are the tips after the last round, sorted.
+func (e *Epoch) Heads() []Head { return e.heads }
+
+// Blocks is the length of the settled log.
+func (e *Epoch) Blocks() uint64 { return e.at.Blocks }
+
+// Pins is the number of live pins.
+func (e *Epoch) Pins() uint64 { return e.at.Pins }
+
+// Digest is that of all live keys and values.
+func (e *Epoch) Digest() [32]byte { return e.agree.sum.Digest() }
+
+// Authority is that of everything admitted.
+func (e *Epoch) Authority() (*identity.Authority, error) { return e.controls.now() }
+
+// Seq is the highest sequence number admitted of an author.
+func (e *Epoch) Seq(id peer.ID) uint64 { return e.log.Seq(id) }
+
+// Authors is the table of authors with their highest sequence numbers. The caller
+// must not change it.
+func (e *Epoch) Authors() []blocklog.Author { return e.log.AllAuthors() }
+
+// Lately yields the authors of the last round.
+func (e *Epoch) Lately() iter.Seq[blocklog.Author] { return e.log.Lately() }
+
+// Live returns a key's value as this round has it, nil for none, and the deltas
+// whose element of the key is not removed. What it looked at stays in memory until
+// Settle.
+func (e *Epoch) Live(key string) (value []byte, deltas []cid.Cid, err error) {
+	c, err := e.merger.Cell(key)
+	if err != nil {
+		return nil, nil, err
 	}
-	return s
-}
-
-// Summary is what peers compare to see whether they agree.
-type Summary struct {
-	Heads  []cid.Cid // tips of the DAG of deltas, sorted
-	Count  uint64    // live pins
-	Digest [32]byte  // of all live keys and values, whatever their history
-	Height uint64    // of the highest head
-	Blocks uint64    // deltas in the log
-}
-
-// String is short enough for a log line.
-func (s Summary) String() string {
-	return fmt.Sprintf("%d pins, digest %s, %d heads at height %d", s.Count, hex.EncodeToString(s.Digest[:4]), len(s.Heads), s.Height)
+	for _, pos := range c.Live {
+		id, err := e.log.CID(pos)
+		if err != nil {
+			return nil, nil, err
+		}
+		deltas = append(deltas, id)
+	}
+	return c.Value, deltas, nil
 }
 
 // carries says whether the delta at pos gives a key a value.
-func (e *epoch) carries(pos uint64, key string, value []byte) (bool, error) {
+func (e *Epoch) carries(pos uint64, key string, value []byte) (bool, error) {
 	raw, err := e.reader.Raw(pos)
 	if err != nil {
 		return false, err
@@ -366,4 +391,29 @@ func (e *epoch) carries(pos uint64, key string, value []byte) (bool, error) {
 	return slices.ContainsFunc(b.Delta.Elements, func(el *pb.Element) bool {
 		return el.Key == key && bytes.Equal(el.Value, value)
 	}), nil
+}
+
+// Origin says which delta a cell's value is from: of the live deltas of its
+// priority one that carries the value.
+func (e *Epoch) Origin(key string, c merge.Cell) (peer.ID, uint64, error) {
+	for _, pos := range c.Live {
+		m, err := e.reader.Meta(pos)
+		if err != nil {
+			return "", 0, err
+		}
+		if m.Height != c.Priority {
+			continue
+		}
+		if len(c.Live) > 1 {
+			if ok, err := e.carries(pos, key, c.Value); err != nil || !ok {
+				if err != nil {
+					return "", 0, err
+				}
+				continue
+			}
+		}
+		author, err := e.reader.AuthorOf(m.Author)
+		return author, m.Seq, err
+	}
+	return "", 0, fmt.Errorf("origin of %s: %w", key, blocklog.ErrUnknown)
 }

@@ -1,4 +1,4 @@
-package crdtstate
+package epoch
 
 import (
 	"crypto/sha256"
