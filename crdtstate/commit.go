@@ -227,16 +227,7 @@ func (s *State) writeGroup(ctx context.Context, group []*request, adopt bool) (*
 	if err != nil {
 		return nil, receipt, s.broke(err)
 	}
-	d := draft{e: e, at: map[string]int{}}
-	for _, r := range group {
-		if r.err = s.allowed(e, auth, r); r.err != nil {
-			continue
-		}
-		for _, op := range r.ops {
-			d.add(op)
-		}
-	}
-	delta, err := d.delta()
+	delta, err := s.draft(e, auth, group)
 	if err != nil {
 		return nil, receipt, s.broke(err)
 	}
@@ -262,6 +253,20 @@ func (s *State) writeGroup(ctx context.Context, group []*request, adopt bool) (*
 	}
 	receipt.Seq, receipt.Head = b.Seq, b.CID
 	return b, receipt, nil
+}
+
+// draft is the delta of all requests that are allowed; the others get their error.
+func (s *State) draft(e *epoch.Epoch, auth *identity.Authority, group []*request) (*pb.Delta, error) {
+	d := draft{e: e, at: map[string]int{}}
+	for _, r := range group {
+		if r.err = s.allowed(e, auth, r); r.err != nil {
+			continue
+		}
+		for _, op := range r.ops {
+			d.add(op)
+		}
+	}
+	return d.delta()
 }
 
 // allowed says whether one request by itself may be written now.

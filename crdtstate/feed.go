@@ -188,6 +188,19 @@ func (f *Feed) add(cids []cid.Cid, authority bool) {
 	}
 }
 
+// rescan asks everyone to look at everything.
+func (fs *feeds) rescan() {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for f := range fs.open {
+		f.mu.Lock()
+		f.rescan, f.authority = true, true
+		clear(f.cids)
+		f.wake()
+		f.mu.Unlock()
+	}
+}
+
 func (fs *feeds) close() {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()

@@ -141,6 +141,8 @@ type delivery struct {
 	blocks   []*gate.Inspected // staged, in order; nil: admitted or dropped
 	staged   map[cid.Cid]int
 	bytes    int
+	fresh    int // bytes and blocks staged since the last advance
+	freshN   int
 	parked   map[cid.Cid]struct{}
 	streamed bool // too big to wait for its heads: admitted as it comes
 	halted   bool // a vouched block was refused, or nothing can be written
@@ -153,7 +155,7 @@ type delivery struct {
 const (
 	stageBlocks = 1024
 	stageBytes  = 4 << 20
-	stageLimit  = 16 << 20 // of blocks that nobody vouches for
+	stageLimit  = 64 << 20 // of a removed member's blocks that nobody vouches for yet
 )
 
 // take stages a verified block.
@@ -184,7 +186,8 @@ func (d *delivery) take(ctx context.Context, in gate.Inspected) error {
 	d.staged[in.CID] = len(d.blocks)
 	d.blocks = append(d.blocks, &in)
 	d.bytes += len(in.Raw)
-	if len(d.blocks) < stageBlocks && d.bytes < stageBytes {
+	d.fresh, d.freshN = d.fresh+len(in.Raw), d.freshN+1
+	if d.freshN < stageBlocks && d.fresh < stageBytes {
 		return nil
 	}
 	d.streamed = true
@@ -218,19 +221,30 @@ func (d *delivery) advance(ctx context.Context) error {
 			return err
 		}
 	}
+	return d.restage()
+}
+
+// restage keeps what waits for somebody to vouch for it: only blocks of those who
+// were members once can hope for that.
+func (d *delivery) restage() error {
+	auth := d.s.Authority()
 	rest := d.blocks[:0]
 	clear(d.staged)
-	d.bytes = 0
+	d.bytes, d.fresh, d.freshN = 0, 0, 0
 	for _, b := range d.blocks {
-		if b != nil {
-			d.staged[b.CID] = len(rest)
-			rest = append(rest, b)
-			d.bytes += len(b.Raw)
+		if b == nil {
+			continue
 		}
+		if !auth.Ever(b.Author) {
+			return d.refuse(b, "its author was never a member")
+		}
+		d.staged[b.CID] = len(rest)
+		rest = append(rest, b)
+		d.bytes += len(b.Raw)
 	}
 	clear(d.blocks[len(rest):])
 	if d.blocks = rest; d.bytes > stageLimit {
-		return fmt.Errorf("%d blocks below no member's: %w", len(rest), ErrRefused)
+		return d.refuse(rest[0], "too much below no member's block")
 	}
 	return nil
 }
@@ -366,7 +380,7 @@ func (d *delivery) end(ctx context.Context, admitErr, readErr error) (int, error
 		}
 	}
 	if err == nil && readErr == nil {
-		err = d.leftOver()
+		d.leftOver()
 	}
 	if d.admitted > 0 {
 		err = errors.Join(err, d.flush())
@@ -402,7 +416,7 @@ func (d *delivery) complete(ctx context.Context) error {
 	}
 	for i, b := range d.blocks {
 		if _, ok := keep[b.CID]; !ok {
-			d.refuse(b, "not below a head")
+			_ = d.refuse(b, "not below a head") // the rest of the delivery goes on
 			delete(d.staged, b.CID)
 			d.blocks[i] = nil
 		}
@@ -410,22 +424,23 @@ func (d *delivery) complete(ctx context.Context) error {
 	return nil
 }
 
-func (d *delivery) refuse(b *gate.Inspected, why string) {
+// refuse counts a block that nobody vouches for.
+func (d *delivery) refuse(b *gate.Inspected, why string) error {
 	err := fmt.Errorf("block %s by %s: %w: %w: %s", b.CID, b.Author, ErrRefused, ErrUnvouched, why)
 	d.s.health.refuse(b.Author, err)
 	if d.refused == nil {
 		d.refused = err
 	}
+	return err
 }
 
 // leftOver refuses what nobody vouched for.
-func (d *delivery) leftOver() error {
+func (d *delivery) leftOver() {
 	for _, b := range d.blocks {
 		if b != nil {
-			d.refuse(b, "its author is no member now, and no member's block is above it")
+			_ = d.refuse(b, "its author is no member now, and no member's block is above it")
 		}
 	}
-	return nil
 }
 
 func (d *delivery) flush() error {

@@ -176,6 +176,7 @@ func open(ctx context.Context, cfg Config, out outside) (_ *State, err error) {
 	if err := s.publishAll(); err != nil {
 		return nil, errors.Join(err, s.epoch.Close())
 	}
+	s.adoptIfDue()
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	s.committer.Go(func() { s.runCommitter(running) })
@@ -276,6 +277,7 @@ func (s *State) reopen(ctx context.Context) error {
 	s.epoch, s.down = e, nil
 	s.health.well()
 	s.log.Info("store opened again after a failure")
+	s.feeds.rescan() // a change that failed half-way may be there now
 	return s.publishAll()
 }
 
