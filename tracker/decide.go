@@ -20,6 +20,7 @@ type facts struct {
 	shared  bool    // the name that the node shows is in another cluster's ledger of this daemon
 	claimed bool    // another cluster of this daemon has the item in its ledger
 	covered bool    // others cover every pin of which we hold a copy and shall not
+	coverBy uint64  // print of those pins and of who shall hold them
 	broken  bool    // our pin is there, and blocks below it are not
 	fetched bool    // the IPFS node has just said that it pinned it for us, and Size was counted
 	room    room
@@ -104,22 +105,25 @@ func decide(now time.Time, f facts) action {
 func retain(now time.Time, f *facts, ours bool) (extent, time.Time) {
 	e := &f.entry
 	held := max(e.held(), e.Interim)
+	if ours {
+		held = max(held, f.node.extent) // also if a crash came before the ledger knew
+	}
 	switch {
 	case held <= f.want.extent:
-		e.Covered, e.Interim = 0, nothing
+		e.Covered, e.CoverBy, e.Interim = 0, 0, nothing
 		return f.want.extent, time.Time{}
 	case e.lettingGo() && !ours: // decided before, and done
 		return f.want.extent, time.Time{}
 	case f.claims == 0 && (e.Seen || e.Interim == nothing):
 		return f.want.extent, time.Time{}
 	case f.claims > 0 && !f.covered:
-		e.Covered = 0
+		e.Covered, e.CoverBy = 0, 0
 		return held, time.Time{}
 	}
 	// Others cover it, or it was brought in a moment ago and the pin is on its way
 	// into the pinset.
-	if e.Covered == 0 {
-		e.Covered = now.UnixMilli()
+	if e.Covered == 0 || e.CoverBy != f.coverBy { // for other pins or holders it runs anew
+		e.Covered, e.CoverBy = now.UnixMilli(), f.coverBy
 	}
 	if end := time.UnixMilli(e.Covered).Add(f.grace); now.Before(end) {
 		return held, end
@@ -130,7 +134,7 @@ func retain(now time.Time, f *facts, ours bool) (extent, time.Time) {
 // hold: our pin is there and is enough.
 func hold(now time.Time, f *facts, target extent, at time.Time) action {
 	e := &f.entry
-	if f.fetched && !f.shared && f.room.over(e.Size) {
+	if (f.fetched || e.Placed == nothing) && target == f.want.extent && !f.shared && f.room.over(e.Size) {
 		e.Need = max(e.Need, e.Size)
 		e.Error = f.room.reason(e.Need)
 		e.become(pinset.StatusRefused, now)

@@ -78,8 +78,11 @@ func naive(now time.Time, f facts) verb {
 	mine := f.node.extent > nothing && strings.HasPrefix(f.node.name, "pinfold:"+testMark+" ") && (f.node.name == e.Name || f.shared)
 	foreign := f.node.extent > nothing && !mine
 	had := max(e.Placed, e.Borrowed, e.Interim)
+	if mine {
+		had = max(had, f.node.extent)
+	}
 	since := time.UnixMilli(e.Covered)
-	if e.Covered == 0 || f.claims > 0 && !e.Seen {
+	if e.Covered == 0 || e.CoverBy != f.coverBy {
 		since = now
 	}
 	graceOver := !now.Before(since.Add(f.grace))
@@ -123,7 +126,7 @@ func naive(now time.Time, f facts) verb {
 		return fetch
 	case !mine || f.node.extent < goal || f.broken:
 		return refuse
-	case f.fetched && !f.shared && (f.room.used > f.room.lent || e.Size > f.room.lent-f.room.used):
+	case (f.fetched || e.Placed == nothing) && !obliged && !f.shared && (f.room.used > f.room.lent || e.Size > f.room.lent-f.room.used):
 		return letGo
 	case obliged:
 		return keep
@@ -137,7 +140,7 @@ func randomFacts(rng *rand.Rand) facts {
 	flip := func() bool { return rng.IntN(2) == 0 }
 	some := func(of ...uint64) uint64 { return of[rng.IntN(len(of))] }
 	f := facts{key: keyOf(testCID(1)), mark: testMark, grace: time.Minute, claims: rng.IntN(3),
-		covered: flip(), broken: rng.IntN(8) == 0, fetched: flip(),
+		covered: flip(), coverBy: some(1, 1, 2), broken: rng.IntN(8) == 0, fetched: flip(),
 		room: room{lent: some(0, 9, 10, 100), used: some(0, 5, 95, 200), ahead: some(0, 80, 1<<64-1), free: some(0, 50, 100), reserve: some(0, 60), known: flip()}}
 	if f.claims > 0 {
 		f.want = want{extent: extent(rng.IntN(3)), binding: flip(), name: ourName, need: some(0, 10)}
@@ -145,7 +148,7 @@ func randomFacts(rng *rand.Rand) facts {
 	if rng.IntN(6) > 0 {
 		states := []pinset.Status{pinset.StatusPinned, pinset.StatusQueued, pinset.StatusWaiting, pinset.StatusPinError, pinset.StatusRefused,
 			pinset.StatusUnpinQueued, pinset.StatusUnpinError, pinset.StatusUnexpected}
-		f.entry = entry{State: states[rng.IntN(len(states))], Name: ourName, Seen: flip(), Interim: extent(rng.IntN(3)),
+		f.entry = entry{State: states[rng.IntN(len(states))], Name: ourName, Seen: flip(), Interim: extent(rng.IntN(3)), CoverBy: 1,
 			Size: some(0, 10, 50), Need: some(0, 10), Covered: int64(some(0, uint64(testNow.Add(-time.Hour).UnixMilli()), uint64(testNow.UnixMilli())))}
 		if flip() {
 			f.entry.Placed = extent(rng.IntN(3))
@@ -189,7 +192,7 @@ func safe(t *testing.T, f facts, a action) {
 		if !exact && !f.shared {
 			t.Fatalf("%+v:\nunpins what ledger and node do not both call ours", f)
 		}
-		if f.node.extent <= f.want.extent && !f.fetched {
+		if f.node.extent <= f.want.extent && !f.fetched && f.entry.Placed > nothing {
 			t.Fatalf("%+v:\nunpins what is wanted", f)
 		}
 	case fetch:

@@ -2,23 +2,25 @@ package tracker
 
 import (
 	"context"
+	"fmt"
+	"hash/fnv"
 	"iter"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/ipfs/go-cid"
 
 	"github.com/pinfold/pinfold/allocation"
 	"github.com/pinfold/pinfold/pinset"
 )
 
 const (
-	batchSize  = 256             // items that share one write to the ledger
-	stateRetry = 5 * time.Second // after the state could not be read
+	batchSize  = 256                    // items that share one write to the ledger
+	stateRetry = 5 * time.Second        // after the state could not be read
+	gatherTime = 100 * time.Millisecond // changes within it after the last ones are looked at together
 )
 
-// listen hands on what the feed says.
+// listen hands on what the feed says: at once after a quiet time, else what has
+// gathered, since many small looks cost more than one.
 func (t *Tracker) listen(ctx context.Context, out chan<- Changes) error {
 	for {
 		c, err := t.deps.Feed.Next(ctx)
@@ -28,6 +30,9 @@ func (t *Tracker) listen(ctx context.Context, out chan<- Changes) error {
 		select {
 		case out <- c:
 		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if !pause(ctx, gatherTime) {
 			return ctx.Err()
 		}
 	}
@@ -374,27 +379,25 @@ func itemOf(p pinset.Pin, size uint64) allocation.Item {
 	return allocation.Item{Hash: p.CID.Hash(), Want: p.Replication, Tags: p.Tags, Include: p.Include, Size: max(p.Size, size)}
 }
 
-// covered says whether others cover every pin of which more is held here than is
-// wanted. A protected copy needs as many of them as count towards the minimum,
+// askCoverage notes whether others cover every pin of which more is held here than
+// is wanted. A protected copy needs as many of them as count towards the minimum,
 // any other copy all that do.
-func (t *Tracker) covered(ctx context.Context, view *allocation.View, f *facts, pins []pinset.Pin) (bool, error) {
-	var c cid.Cid
-	var size uint64
+func (t *Tracker) askCoverage(ctx context.Context, view *allocation.View, f *facts, pins []pinset.Pin) error {
+	sum := fnv.New64a()
+	f.covered = true
 	for _, p := range pins {
 		if extentOf(p.Mode) <= f.want.extent {
 			continue
 		}
-		if c != p.CID {
-			var err error
-			if size, err = t.deps.State.Size(ctx, p.CID); err != nil {
-				return false, err
-			}
-			c = p.CID
+		size, err := t.deps.State.Size(ctx, p.CID)
+		if err != nil {
+			return err
 		}
 		at := view.Allocate(itemOf(p, size))
+		fmt.Fprintf(sum, "%s %q,", p.Key(), at.Holders[:at.Binding])
 		among := at.Holders[:at.Binding]
 		if f.entry.Interim > nothing {
-			among = append(at.Holders, at.Mirrors...)
+			among = slices.Concat(at.Holders, at.Mirrors)
 		}
 		have := 0
 		for _, id := range among {
@@ -402,9 +405,8 @@ func (t *Tracker) covered(ctx context.Context, view *allocation.View, f *facts, 
 				have++
 			}
 		}
-		if at.Short > 0 || have < at.Binding {
-			return false, nil
-		}
+		f.covered = f.covered && at.Short == 0 && have >= at.Binding
 	}
-	return true, nil
+	f.coverBy = sum.Sum64()
+	return nil
 }

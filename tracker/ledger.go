@@ -8,6 +8,7 @@ import (
 	"iter"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -112,7 +113,8 @@ type entry struct {
 	Need     uint64        `cbor:"need,omitempty"` // bytes a fetch is known to take
 	Attempts uint64        `cbor:"try,omitempty"`  // failed ones since the last success
 	Retry    int64         `cbor:"next,omitempty"`
-	Covered  int64         `cbor:"cov,omitempty"` // since when the grace runs that ends with letting go, 0: not
+	Covered  int64         `cbor:"cov,omitempty"`  // since when the grace runs that ends with letting go, 0: not
+	CoverBy  uint64        `cbor:"covs,omitempty"` // print of the pins and holders that it runs for
 	Error    string        `cbor:"err,omitempty"`
 }
 
@@ -147,10 +149,7 @@ func (e *entry) become(s pinset.Status, now time.Time) {
 
 // intend notes what the allocation and the pinset say now.
 func (e *entry) intend(w want, claims int) {
-	if claims > 0 && !e.Seen {
-		e.Seen, e.Covered = true, 0
-	}
-	e.Want, e.Binding = w.extent, w.binding
+	e.Want, e.Binding, e.Seen = w.extent, w.binding, e.Seen || claims > 0
 }
 
 // lettingGo says that it was decided to unpin it.
@@ -165,7 +164,8 @@ type change struct {
 }
 
 // ledger is the part of the store that belongs to one cluster. Puts are synced
-// when they return; those that arrive during a sync share the next one.
+// when they return; those that arrive during a sync share the next one. Notes are
+// synced with the next put, or by flush.
 type ledger struct {
 	store   ds.Batching
 	cluster string
@@ -174,6 +174,7 @@ type ledger struct {
 	commit sync.Mutex // held while a group is written
 	mu     sync.Mutex // guards next
 	next   *group
+	noted  atomic.Bool // something is not synced
 }
 
 type group struct {
@@ -234,7 +235,35 @@ func (l *ledger) put(ctx context.Context, changes ...change) error {
 	return g.err
 }
 
+// note writes a change that a crash may undo: one look at the node finds it again.
+func (l *ledger) note(ctx context.Context, c change) error {
+	l.noted.Store(true)
+	return l.apply(ctx, []change{c})
+}
+
+// flush syncs what was noted.
+func (l *ledger) flush(ctx context.Context) error {
+	if !l.noted.Swap(false) {
+		return nil
+	}
+	if err := l.store.Sync(ctx, l.items); err != nil {
+		l.noted.Store(true)
+		return fmt.Errorf("sync ledger: %w", err)
+	}
+	return nil
+}
+
 func (l *ledger) write(ctx context.Context, changes []change) error {
+	if err := l.apply(ctx, changes); err != nil {
+		return err
+	}
+	if err := l.store.Sync(ctx, l.items); err != nil {
+		return fmt.Errorf("sync ledger: %w", err)
+	}
+	return nil
+}
+
+func (l *ledger) apply(ctx context.Context, changes []change) error {
 	b, err := l.store.Batch(ctx)
 	if err != nil {
 		return fmt.Errorf("write ledger: %w", err)
@@ -255,9 +284,6 @@ func (l *ledger) write(ctx context.Context, changes []change) error {
 	}
 	if err := b.Commit(ctx); err != nil {
 		return fmt.Errorf("write ledger: %w", err)
-	}
-	if err := l.store.Sync(ctx, l.items); err != nil {
-		return fmt.Errorf("sync ledger: %w", err)
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ type life struct {
 	covered bool
 	noticed bool      // that nothing is covered: it was so for longer than from look to look
 	since   time.Time // of covered, after that was noticed
+	was     bool      // covered before the event
 	away    bool
 }
 
@@ -169,8 +170,9 @@ func (l *life) check(before map[cid.Cid]pinset.NodePin) {
 		for _, p := range pins {
 			need = need || extentOf(p.Mode) >= extentOf(was.Mode)
 		}
-		if need && !(l.covered && time.Since(l.since) >= l.cfg.Grace) {
-			l.fatalf("the copy of %s went before others had it; covered %v for %v", c, l.covered, time.Since(l.since))
+		if need && !((l.covered || l.was) && time.Since(l.since) >= l.cfg.Grace) {
+			e, _ := l.ledger.get(context.Background(), keyOf(c))
+			l.fatalf("the copy of %s went before others had it; covered %v for %v; pins %+v, was %+v, entry %+v, members %d", c, l.covered, time.Since(l.since), pins, was, e, len(l.sets.View().Members()))
 		}
 	}
 }
@@ -278,6 +280,7 @@ func play(t *testing.T, seed int64) {
 	defer func() { l.stop() }()
 	for range 60 {
 		before := l.nodePins()
+		l.was = l.covered // the letting go may be under way
 		began := time.Now()
 		l.event()
 		l.check(before)

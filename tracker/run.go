@@ -258,6 +258,9 @@ func (t *Tracker) letting(r *run) {
 // housekeep looks at the disk while data moves, and lets those who wait for room
 // try again when there is some.
 func (t *Tracker) housekeep(ctx context.Context) {
+	if err := t.ledger.flush(ctx); err != nil {
+		t.ledgerFault(err)
+	}
 	t.mu.Lock()
 	moving := len(t.runs) > 0
 	away := t.faults.node.present()

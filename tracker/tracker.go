@@ -136,7 +136,11 @@ func (t *Tracker) claim(ctx context.Context, k key) (*job, error) {
 
 // store writes entries to the ledger and books them.
 func (t *Tracker) store(ctx context.Context, changes ...change) error {
-	err := t.ledger.put(ctx, changes...)
+	return t.book(t.ledger.put(ctx, changes...), changes...)
+}
+
+// book books entries as it went with writing them.
+func (t *Tracker) book(err error, changes ...change) error {
 	for _, c := range changes {
 		if err != nil {
 			t.acct.unsure(c.key, c.old)
