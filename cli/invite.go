@@ -54,7 +54,7 @@ func leaveCommand() *cli.Command {
 		Name:  "leave",
 		Usage: "stop being a member",
 		Description: "Tells the others, so that they make the copies that are missing then, and stops the daemon.\n" +
-			"What pinfold placed at the IPFS node stays until `pinfold gc` of that node; the owner's pins are never touched.",
+			"The data stays at the IPFS node, pinned under pinfold's mark, until you unpin it there.",
 		Action: func(c *cli.Context) error {
 			api, err := connect(c)
 			if err != nil {
