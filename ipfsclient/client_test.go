@@ -148,6 +148,24 @@ func TestOtherProtocols(t *testing.T) {
 	}
 }
 
+func TestTLS(t *testing.T) {
+	srv := httptest.NewUnstartedServer(kubo(message(http.StatusInternalServerError, "path 'x' is not pinned")))
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.StartTLS()
+	defer srv.Close()
+	c, err := New(Config{API: srv.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doPinOf(t.Context(), c); !errors.Is(err, ErrTrust) || !strings.Contains(pinset.HintOf(err), "SSL_CERT_FILE") {
+		t.Errorf("a certificate that nobody signed: %v (%s)", err, pinset.HintOf(err))
+	}
+	c.http.Transport.(*http.Transport).TLSClientConfig = srv.Client().Transport.(*http.Transport).TLSClientConfig
+	if err := doPinOf(t.Context(), c); pinset.KindOf(err) != pinset.KindNotFound {
+		t.Errorf("a certificate that is trusted: %v", err)
+	}
+}
+
 // The limit is on silence, not on the length of a stream.
 func TestSteadyStreamMayBeLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

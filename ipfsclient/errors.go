@@ -2,6 +2,7 @@ package ipfsclient
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ var (
 	ErrTooOld  = errors.New("it is too old")
 	ErrSilent  = errors.New("it fell silent")
 	ErrTorn    = errors.New("the answer broke off")
+	ErrTrust   = errors.New("its certificate is not trusted")
 )
 
 // RPCError is what a Kubo said when it could not do what it was asked.
@@ -56,6 +58,8 @@ func unusable(why error, api string, detail string) *pinset.Error {
 		return e.WithHint("give the address of the RPC (Addresses.API in Kubo's configuration), not of its gateway or of another server")
 	case ErrAuth:
 		return e.WithHint("give the secret that API.Authorizations in Kubo's configuration asks for, and allow it /api/v0 there")
+	case ErrTrust:
+		return e.WithHint("let SSL_CERT_FILE name the certificate, or use the name that it is made out for")
 	case ErrTooOld:
 		return e.WithHint("update Kubo to %s or later", Oldest)
 	}
@@ -66,6 +70,7 @@ func unusable(why error, api string, detail string) *pinset.Error {
 func (c *Client) failed(ctx context.Context, call string, err error) error {
 	cause := context.Cause(ctx)
 	var op *net.OpError
+	var cert *tls.CertificateVerificationError
 	switch {
 	case errors.Is(cause, ErrSilent):
 		return unusable(ErrSilent, c.cfg.API, call)
@@ -74,6 +79,8 @@ func (c *Client) failed(ctx context.Context, call string, err error) error {
 	case errors.As(err, &op) && op.Op == "dial":
 		c.known.Store(false)
 		return unusable(ErrNobody, c.cfg.API, op.Err.Error())
+	case errors.As(err, &cert):
+		return unusable(ErrTrust, c.cfg.API, cert.Err.Error())
 	case strings.Contains(err.Error(), "malformed HTTP"), strings.Contains(err.Error(), "HTTP response to HTTPS client"):
 		return unusable(ErrNotIPFS, c.cfg.API, strings.ReplaceAll(err.Error(), "\n", " "))
 	}

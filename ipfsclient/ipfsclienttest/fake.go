@@ -108,6 +108,14 @@ func (f *Fake) Forget(c cid.Cid) {
 	f.unpinLocked(c)
 }
 
+// Claim makes the node say that it holds a pin whose data it does not have.
+func (f *Fake) Claim(p pinset.NodePin) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unpinLocked(p.CID)
+	f.pins[p.CID] = pinned{name: p.Name, mode: p.Mode, lost: true}
+}
+
 // Lose drops the data of c and keeps its pin: a broken disk.
 func (f *Fake) Lose(c cid.Cid) {
 	f.mu.Lock()

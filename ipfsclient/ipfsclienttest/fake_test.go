@@ -151,6 +151,21 @@ func TestLostAndForgotten(t *testing.T) {
 	}
 }
 
+func TestClaimed(t *testing.T) {
+	n := (&World{}).Node()
+	p := pinset.NodePin{CID: CID(7), Name: "the owner's", Mode: pinset.Direct}
+	n.Claim(p)
+	if got, err := n.PinOf(t.Context(), p.CID); err != nil || got != p {
+		t.Errorf("claimed pin: %+v, %v; want %+v", got, err, p)
+	}
+	if _, err := n.DAGSize(t.Context(), p.CID, pinset.Direct); pinset.KindOf(err) != pinset.KindNotFound {
+		t.Errorf("size of claimed data: %v", err)
+	}
+	for _, err := range n.GC(t.Context()) {
+		t.Error(err)
+	}
+}
+
 func addBytes(t *testing.T, n *Fake, text string) cid.Cid {
 	t.Helper()
 	dir := files.NewMapDirectory(map[string]files.Node{"f": files.NewBytesFile([]byte(text))})
