@@ -32,6 +32,7 @@ const (
 	maxHosts      = 1024 // remote addresses with a limit of their own
 	handshakeTime = 20 * time.Second
 	maxPending    = 4096
+	maxWaiting    = 24 // of one host
 )
 
 // gater decides who gets a connection. It implements connmgr.ConnectionGater and
@@ -48,6 +49,7 @@ type gater struct {
 	candidates map[peer.ID]time.Time // until when
 	strangers  map[peer.ID]time.Time // until when
 	pending    map[string]time.Time  // handshakes that began, by remote address
+	waiting    map[string]int        // and how many of them each host has
 	limits     map[string]*rate.Limiter
 	changed    chan struct{} // closed and replaced when somebody's standing rose
 }
@@ -60,6 +62,7 @@ func newGater(self peer.ID, authority func() *identity.Authority, trusted []peer
 		candidates: make(map[peer.ID]time.Time),
 		strangers:  make(map[peer.ID]time.Time),
 		pending:    make(map[string]time.Time),
+		waiting:    make(map[string]int),
 		limits:     make(map[string]*rate.Limiter),
 		changed:    make(chan struct{}),
 	}
@@ -185,7 +188,7 @@ func (g *gater) expire(now time.Time) {
 	defer g.mu.Unlock()
 	for addr, since := range g.pending {
 		if now.Sub(since) > g.handshake {
-			delete(g.pending, addr)
+			g.settled(addr)
 			g.faults.count(faultHandshake, hostOf(addr))
 		}
 	}
@@ -207,19 +210,40 @@ func (g *gater) InterceptPeerDial(p peer.ID) bool {
 
 func (g *gater) InterceptAddrDial(p peer.ID, _ ma.Multiaddr) bool { return !g.blocked(p) }
 
+// InterceptAccept lets a host have a few handshakes under way: one that opens
+// connections and says nothing must not take the places of others.
 func (g *gater) InterceptAccept(c network.ConnMultiaddrs) bool {
+	addr := c.RemoteMultiaddr().String()
+	host := hostOf(addr)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.pending) < maxPending {
-		g.pending[c.RemoteMultiaddr().String()] = time.Now()
+	if g.waiting[host] >= maxWaiting || len(g.pending) >= maxPending {
+		g.faults.count(faultHandshake, host)
+		return false
 	}
+	if _, again := g.pending[addr]; !again {
+		g.waiting[host]++
+	}
+	g.pending[addr] = time.Now()
 	return true
+}
+
+// settled forgets a handshake that is over. The caller holds mu.
+func (g *gater) settled(addr string) {
+	if _, ok := g.pending[addr]; !ok {
+		return
+	}
+	delete(g.pending, addr)
+	host := hostOf(addr)
+	if g.waiting[host]--; g.waiting[host] <= 0 {
+		delete(g.waiting, host)
+	}
 }
 
 func (g *gater) InterceptSecured(dir network.Direction, p peer.ID, c network.ConnMultiaddrs) bool {
 	if dir == network.DirInbound {
 		g.mu.Lock()
-		delete(g.pending, c.RemoteMultiaddr().String())
+		g.settled(c.RemoteMultiaddr().String())
 		g.mu.Unlock()
 	}
 	if g.blocked(p) {

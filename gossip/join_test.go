@@ -28,6 +28,7 @@ func (c *club) invite(ps ...*player) identity.Invite {
 }
 
 func TestJoin(t *testing.T) {
+	t.Parallel()
 	c := newClub(t, 2)
 	a := c.play(c.keys[0], nil)
 	b := c.play(c.keys[1], bootstrap(a))
@@ -56,6 +57,7 @@ func TestJoin(t *testing.T) {
 }
 
 func TestJoinRefused(t *testing.T) {
+	t.Parallel()
 	c := newClub(t, 1)
 	a := c.play(c.keys[0], nil)
 	other := newClub(t, 1)
@@ -92,6 +94,7 @@ func TestJoinRefused(t *testing.T) {
 }
 
 func TestAHostThatServesAnotherFoundingRecordIsNotBelieved(t *testing.T) {
+	t.Parallel()
 	c, other := newClub(t, 1), newClub(t, 1)
 	liar, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.PrivateNetwork(c.secret.PSK()), libp2p.DisableMetrics())
 	if err != nil {
@@ -123,6 +126,7 @@ func outsider(t *testing.T, secret identity.Secret) host.Host {
 }
 
 func TestWrongSecretIsCountedPerAddress(t *testing.T) {
+	t.Parallel()
 	c, other := newClub(t, 1), newClub(t, 1)
 	a := c.play(c.keys[0], nil)
 	a.gater.mu.Lock()
@@ -157,6 +161,7 @@ func tryProtocol(ctx context.Context, h host.Host, to peer.ID, proto protocol.ID
 }
 
 func TestAStrangerMayOnlyKnock(t *testing.T) {
+	t.Parallel()
 	c := newClub(t, 1)
 	a := c.play(c.keys[0], nil)
 	a.log.write([]byte("secret"))
@@ -179,6 +184,7 @@ func TestAStrangerMayOnlyKnock(t *testing.T) {
 }
 
 func TestARemovedMemberIsDropped(t *testing.T) {
+	t.Parallel()
 	c, ps := trio(t)
 	gone := ps[2]
 	c.remove(gone.ID())
@@ -196,6 +202,7 @@ func TestARemovedMemberIsDropped(t *testing.T) {
 }
 
 func TestKnockingIsRateLimited(t *testing.T) {
+	t.Parallel()
 	c := newClub(t, 1)
 	a := c.play(c.keys[0], nil)
 	refused := false

@@ -21,6 +21,7 @@ func trio(t *testing.T) (*club, []*player) {
 }
 
 func TestSmallAndLargeDeltasReachEverybody(t *testing.T) {
+	t.Parallel()
 	_, ps := trio(t)
 	for i, size := range []int{10, 100, wire.MaxInline - 100, wire.MaxInline + 1, 100 << 10, 900 << 10} {
 		from := ps[i%len(ps)]
@@ -30,6 +31,7 @@ func TestSmallAndLargeDeltasReachEverybody(t *testing.T) {
 }
 
 func TestMembersLearnAddressesFromOneAnother(t *testing.T) {
+	t.Parallel()
 	_, ps := trio(t) // the second and third know only the first's address
 	if ps[1].host.Network().Connectedness(ps[2].ID()) != network.Connected {
 		t.Error("the second and third are not connected")
@@ -37,6 +39,7 @@ func TestMembersLearnAddressesFromOneAnother(t *testing.T) {
 }
 
 func TestBothHalvesLearnEverythingAfterASplit(t *testing.T) {
+	t.Parallel()
 	_, ps := trio(t)
 	ps[2].Cut(ps[0].ID(), ps[1].ID())
 	eventually(t, "cut", func() bool { return len(ps[2].connected()) == 0 })
@@ -57,6 +60,7 @@ func TestBothHalvesLearnEverythingAfterASplit(t *testing.T) {
 }
 
 func TestStatementsReachEverybody(t *testing.T) {
+	t.Parallel()
 	_, ps := trio(t)
 	raw := statementOf(ps[0].ID(), 1, 100)
 	_, _ = ps[0].records.Accept(t.Context(), raw)

@@ -31,6 +31,7 @@ func (l *fakeLog) fill(n, size int) {
 }
 
 func TestACutTransferGoesOnFromAnotherPeer(t *testing.T) {
+	t.Parallel()
 	c := newClub(t, 3)
 	a := c.play(c.keys[0], nil)
 	a.log.fill(2000, 1000)
@@ -71,6 +72,7 @@ func TestACutTransferGoesOnFromAnotherPeer(t *testing.T) {
 }
 
 func TestProgressIsShown(t *testing.T) {
+	t.Parallel()
 	c := newClub(t, 2)
 	a := c.play(c.keys[0], nil)
 	a.log.fill(500, 1000)
@@ -124,6 +126,7 @@ func (c *club) liar(t *testing.T, i int, serve func(s network.Stream, req *wire.
 }
 
 func TestALyingServerAdmitsNothing(t *testing.T) {
+	t.Parallel()
 	foreign := newFakeLog(newClub(t, 1).keys[0])
 	for i := range 3 {
 		foreign.write(fmt.Append([]byte("foreign"), i))
@@ -194,6 +197,7 @@ func stream(s network.Stream, raw ...[]byte) {
 }
 
 func TestASlowReaderIsLetGo(t *testing.T) {
+	t.Parallel()
 	c := newClub(t, 2)
 	a := c.play(c.keys[0], func(cfg *Config, d *Deps) { d.Blocks.(*fakeLog).fill(200, 500<<10) })
 	a.patience = 300 * time.Millisecond
@@ -215,6 +219,7 @@ func TestASlowReaderIsLetGo(t *testing.T) {
 }
 
 func TestTransfersToOthersAreBounded(t *testing.T) {
+	t.Parallel()
 	g := newGate(3, 2)
 	for i, tc := range []struct {
 		p    peer.ID
@@ -231,6 +236,7 @@ func TestTransfersToOthersAreBounded(t *testing.T) {
 }
 
 func TestAFloodOfOneMemberIsNotPassedOn(t *testing.T) {
+	t.Parallel()
 	p := pace{by: make(map[peer.ID]*rate.Limiter)}
 	taken := 0
 	for range 10_000 {
@@ -254,6 +260,7 @@ func (f answerFunc) Answer(ctx context.Context, from peer.ID, req []byte, yield 
 }
 
 func TestAsk(t *testing.T) {
+	t.Parallel()
 	c := newClub(t, 2)
 	gone := make(chan error, 1)
 	a := c.play(c.keys[0], func(_ *Config, d *Deps) {
