@@ -50,7 +50,7 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.tail = append(b.tail, p[max(0, n-tailSize):n]...)
 	b.tail = b.tail[max(0, len(b.tail)-tailSize):]
-	if err != nil {
+	if err == io.EOF {
 		_ = b.deadline(time.Time{}) // what follows the body takes the time it takes
 	}
 	return n, err

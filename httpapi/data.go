@@ -179,7 +179,6 @@ func (c *call) begunData(kind string, size int64) (told bool) {
 // endData tells an error in the trailer to a client that said it reads trailers,
 // and breaks the connection for every other one.
 func (c *call) endData(told bool, err error) error {
-	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Time{})
 	switch {
 	case told:
 		(&stream{c: c, flush: http.NewResponseController(c.w)}).end(err)
@@ -230,9 +229,6 @@ func (w *patientWriter) Write(p []byte) (int, error) {
 func (s *Server) gc(c *call) error {
 	c.params.flag("local")
 	if err := c.params.err; err != nil {
-		return err
-	}
-	if err := c.skipBody(); err != nil {
 		return err
 	}
 	cl, err := c.cluster()

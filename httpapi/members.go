@@ -137,9 +137,6 @@ func (s *Server) removePeer(c *call) error {
 	if err != nil {
 		return pinset.Invalid("peer id %q: %v", c.arg, err).WithHint("pinfold peers lists them")
 	}
-	if err := c.skipBody(); err != nil {
-		return err
-	}
 	cl, err := c.cluster()
 	if err != nil {
 		return err
@@ -282,9 +279,6 @@ func (s *Server) join(c *call) error {
 }
 
 func (s *Server) invite(c *call) error {
-	if err := c.skipBody(); err != nil {
-		return err
-	}
 	cl, err := c.cluster()
 	if err != nil {
 		return err
@@ -297,9 +291,6 @@ func (s *Server) invite(c *call) error {
 }
 
 func (s *Server) leave(c *call) error {
-	if err := c.skipBody(); err != nil {
-		return err
-	}
 	cl, err := c.cluster()
 	if err != nil {
 		return err

@@ -42,9 +42,6 @@ func (c *call) pinAs(resolve func(*Cluster) (cid.Cid, error)) error {
 	if err := c.mayName(p.Name); err != nil {
 		return err
 	}
-	if err := c.skipBody(); err != nil {
-		return err
-	}
 	cl, err := c.cluster()
 	if err != nil {
 		return err
@@ -138,9 +135,6 @@ func (s *Server) unpinPath(c *call) error {
 func (c *call) unpinAs(resolve func(*Cluster) (cid.Cid, error)) error {
 	owner, err := c.actsFor()
 	if err != nil {
-		return err
-	}
-	if err := c.skipBody(); err != nil {
 		return err
 	}
 	cl, err := c.cluster()

@@ -62,6 +62,7 @@ func (c *call) fail(err error) {
 // raw writes a whole body. Its error is nobody's: the client has gone.
 func (c *call) raw(status int, body []byte) error {
 	c.code = status
+	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(writeTime)) // net/http takes it away again
 	c.w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
 	c.w.WriteHeader(status)
 	_, _ = c.w.Write(body)
@@ -193,8 +194,13 @@ func (st *stream) add(write func([]byte) []byte) error {
 	return st.err
 }
 
+// flushLate does not wait for a write under way, which a slow client may hold up:
+// it comes again.
 func (st *stream) flushLate() {
-	st.mu.Lock()
+	if !st.mu.TryLock() {
+		time.AfterFunc(flushAfter, st.flushLate)
+		return
+	}
 	defer st.mu.Unlock()
 	st.waiting = false
 	if !st.closed {
@@ -226,7 +232,6 @@ func (st *stream) end(err error) {
 		st.timer.Stop() // one that already runs sees closed
 	}
 	st.write(false)
-	_ = st.flush.SetWriteDeadline(time.Time{})
 	h := st.c.w.Header()
 	if err == nil {
 		h.Set(dialect.TrailerError, "")

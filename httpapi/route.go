@@ -20,7 +20,16 @@ type route struct {
 	scope        pinset.Scope
 	query        []string
 	handle       func(*call) error
+	body         body
 }
+
+// body is who reads a request's body.
+type body bool
+
+const (
+	none body = false // it means nothing, and is taken away beforehand
+	own  body = true  // the handler
+)
 
 // The parameters that several endpoints know.
 var (
@@ -34,34 +43,34 @@ var (
 func (s *Server) routes() []route {
 	read, pin, admin := pinset.ScopeRead, pinset.ScopePin, pinset.ScopeAdmin
 	return []route{
-		{"GET", "/health", "", []string{"ready"}, s.health},
-		{"GET", "/version", "", nil, s.version},
-		{"GET", "/metrics", "", nil, s.metrics},
-		{"GET", "/id", read, nil, s.id},
-		{"GET", "/health/graph", read, nil, s.graph},
-		{"GET", "/health/alerts", read, nil, s.alerts},
-		{"GET", "/monitor/metrics", read, nil, s.metricNames},
-		{"GET", "/monitor/metrics/{name}", read, nil, s.metricValues},
-		{"GET", "/agreement", read, nil, s.agreement},
-		{"GET", "/peers", read, nil, s.peers},
-		{"DELETE", "/peers/{id}", admin, nil, s.removePeer},
-		{"GET", "/pins", read, []string{"filter", "local", "cids"}, s.statuses},
-		{"GET", "/pins/{cid}", read, []string{"local"}, s.status},
-		{"POST", "/pins/{cid}", pin, pinQuery, s.pin},
-		{"DELETE", "/pins/{cid}", pin, []string{"owner"}, s.unpin},
-		{"POST", "/pins/ipfs/{path...}", pin, pinQuery, s.pinPath},
-		{"DELETE", "/pins/ipfs/{path...}", pin, []string{"owner"}, s.unpinPath},
-		{"POST", "/pins/{cid}/recover", pin, []string{"local"}, s.recover},
-		{"POST", "/pins/recover", pin, []string{"local"}, s.recoverAll},
-		{"GET", "/allocations", read, []string{"filter", "owner", "allocations"}, s.allocations},
-		{"GET", "/allocations/{cid}", read, []string{"owner"}, s.allocation},
-		{"POST", "/add", pinset.ScopeAdd, slices.Concat(addQuery, pinQuery), s.add},
-		{"GET", "/data/{path...}", read, []string{"format"}, s.data},
-		{"POST", "/ipfs/gc", pinset.ScopeGC, []string{"local"}, s.gc},
-		{"POST", "/cluster/join", admin, nil, s.join},
-		{"POST", "/cluster/invite", admin, nil, s.invite},
-		{"POST", "/cluster/leave", admin, nil, s.leave},
-		{"GET", "/config", admin, nil, s.config},
+		{"GET", "/health", "", []string{"ready"}, s.health, none},
+		{"GET", "/version", "", nil, s.version, none},
+		{"GET", "/metrics", "", nil, s.metrics, none},
+		{"GET", "/id", read, nil, s.id, none},
+		{"GET", "/health/graph", read, nil, s.graph, none},
+		{"GET", "/health/alerts", read, nil, s.alerts, none},
+		{"GET", "/monitor/metrics", read, nil, s.metricNames, none},
+		{"GET", "/monitor/metrics/{name}", read, nil, s.metricValues, none},
+		{"GET", "/agreement", read, nil, s.agreement, none},
+		{"GET", "/peers", read, nil, s.peers, none},
+		{"DELETE", "/peers/{id}", admin, nil, s.removePeer, none},
+		{"GET", "/pins", read, []string{"filter", "local", "cids"}, s.statuses, none},
+		{"GET", "/pins/{cid}", read, []string{"local"}, s.status, none},
+		{"POST", "/pins/{cid}", pin, pinQuery, s.pin, none},
+		{"DELETE", "/pins/{cid}", pin, []string{"owner"}, s.unpin, none},
+		{"POST", "/pins/ipfs/{path...}", pin, pinQuery, s.pinPath, none},
+		{"DELETE", "/pins/ipfs/{path...}", pin, []string{"owner"}, s.unpinPath, none},
+		{"POST", "/pins/{cid}/recover", pin, []string{"local"}, s.recover, none},
+		{"POST", "/pins/recover", pin, []string{"local"}, s.recoverAll, none},
+		{"GET", "/allocations", read, []string{"filter", "owner", "allocations"}, s.allocations, none},
+		{"GET", "/allocations/{cid}", read, []string{"owner"}, s.allocation, none},
+		{"POST", "/add", pinset.ScopeAdd, slices.Concat(addQuery, pinQuery), s.add, own},
+		{"GET", "/data/{path...}", read, []string{"format"}, s.data, none},
+		{"POST", "/ipfs/gc", pinset.ScopeGC, []string{"local"}, s.gc, none},
+		{"POST", "/cluster/join", admin, nil, s.join, own},
+		{"POST", "/cluster/invite", admin, nil, s.invite, none},
+		{"POST", "/cluster/leave", admin, nil, s.leave, none},
+		{"GET", "/config", admin, nil, s.config, none},
 	}
 }
 
@@ -163,6 +172,9 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *call) serve() error {
+	if c.r.ContentLength != 0 {
+		c.limitBody(c.s.now().Add(bodyTime)) // also of those who are refused before anybody reads it
+	}
 	header := c.w.Header()
 	header["Server"] = c.s.headers.server
 	header["Cache-Control"] = c.s.headers.cache
@@ -200,6 +212,11 @@ func (c *call) serve() error {
 	c.arg = arg
 	if c.params, err = parseParams(c.r.URL.RawQuery, c.route.query); err != nil {
 		return err
+	}
+	if c.route.body == none {
+		if err := c.skipBody(); err != nil {
+			return err
+		}
 	}
 	return c.route.handle(c)
 }
@@ -268,7 +285,7 @@ func (c *call) authorise(known bool) error {
 			WithHint("send Authorization: Bearer TOKEN; the daemon keeps an admin token in its directory")
 	case known && !public && !c.grant.Has(c.route.scope):
 		return forbidden("%s may not %s %s: it needs scope %s, and has %v", user(c.grant), c.route.method, c.route.path, c.route.scope, c.grant.Scopes).
-			WithHint("pinfold token create --scope %s", c.route.scope)
+			WithHint("use a token with scope %s", c.route.scope)
 	}
 	return nil
 }

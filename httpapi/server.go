@@ -202,7 +202,7 @@ func (s *Server) listenTCP(addr string) (door, error) {
 	local := at.IP.IsLoopback()
 	if !local && !s.cfg.AllowRemote && s.cfg.TLS == nil {
 		return door{}, pinset.Errorf(pinset.KindRefused, "api address %s: plain TCP beyond loopback shows every token to the network", addr).
-			WithHint("use 127.0.0.1, or TLS, or set api.allow_remote")
+			WithHint("use 127.0.0.1, or set api.allow_remote")
 	}
 	l, err := net.ListenTCP("tcp", at)
 	if err != nil {
@@ -262,14 +262,18 @@ func lower(in []string) []string {
 	return out
 }
 
-// readSmall takes the body of a request that needs none or a small one, so that
-// slow clients are not waited for without end.
+// limitBody gives the body until then to come. Nothing of a request may read from
+// the connection without such a limit, not even net/http after the answer.
+func (c *call) limitBody(until time.Time) {
+	_ = http.NewResponseController(c.w).SetReadDeadline(until) // a connection that is gone tells itself
+}
+
+// readSmall reads a small body. One that did not come whole ends the connection.
 func (c *call) readSmall(read func(io.Reader) error) error {
-	if c.r.ContentLength == 0 {
-		return read(http.NoBody)
+	if err := read(http.MaxBytesReader(c.w, c.r.Body, maxBody)); err != nil {
+		c.w.Header().Set("Connection", "close")
+		return err
 	}
-	rc := http.NewResponseController(c.w)
-	_ = rc.SetReadDeadline(c.s.now().Add(bodyTime))
-	defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
-	return read(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	c.limitBody(time.Time{}) // what follows takes the time it takes
+	return nil
 }

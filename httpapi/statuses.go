@@ -123,9 +123,6 @@ func (s *Server) recover(c *call) error {
 	if err := c.params.err; err != nil {
 		return err
 	}
-	if err := c.skipBody(); err != nil {
-		return err
-	}
 	return c.statusBy(func(cl *Cluster, id cid.Cid) (pinset.Summary, error) {
 		return cl.Statuses.Recover(c.ctx(), id)
 	})
@@ -154,9 +151,6 @@ func (c *call) statusBy(ask func(*Cluster, cid.Cid) (pinset.Summary, error)) err
 func (s *Server) recoverAll(c *call) error {
 	local := c.params.flag("local")
 	if err := c.params.err; err != nil {
-		return err
-	}
-	if err := c.skipBody(); err != nil {
 		return err
 	}
 	cl, err := c.cluster()

@@ -26,18 +26,18 @@ type Rules struct {
 func (g Rules) Check(r *http.Request) error {
 	if !g.Socket && !g.knowsHost(r.Host) {
 		return forbidden("host %q is not this API's", r.Host).
-			WithHint("use its address, localhost, or a name from api.hosts")
+			WithHint("use its address or localhost")
 	}
 	own := false
 	for _, origin := range r.Header["Origin"] {
 		if !g.knowsOrigin(r, origin) {
-			return forbidden("origin %q may not call this API", origin).WithHint("allow it in api.origins")
+			return forbidden("pages of %q may not call this API", origin)
 		}
 		own = true
 	}
 	for _, referer := range r.Header["Referer"] {
 		if !g.knowsOrigin(r, originOf(referer)) {
-			return forbidden("a page of %q may not call this API", originOf(referer)).WithHint("allow it in api.origins")
+			return forbidden("pages of %q may not call this API", originOf(referer))
 		}
 		own = true
 	}
