@@ -44,6 +44,8 @@ type Deltas interface {
 	// Origin names the delta that a key's value is from.
 	Origin(ctx context.Context, key string) (author peer.ID, seq uint64, err error)
 	Vector() map[peer.ID]uint64
+	// Sync returns when all that Vector names has reached the disk.
+	Sync(ctx context.Context) error
 	// SizeOp is the change that publishes the size of a CID.
 	SizeOp(c cid.Cid, bytes uint64) Op
 }

@@ -202,6 +202,8 @@ func (s *fakeState) Pins(_ context.Context, after string) iter.Seq2[pinset.Pin, 
 	}
 }
 
+func (s *fakeState) Sync(context.Context) error { return nil }
+
 func (s *fakeState) SizeOp(c cid.Cid, n uint64) Op {
 	return Op{Key: "/s/" + pinset.V1(c).String(), Value: fmt.Append(nil, n)}
 }

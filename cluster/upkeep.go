@@ -50,6 +50,9 @@ func (c *Cluster) say(ctx context.Context) error {
 	if last != nil && !c.book.Behind() && saysTheSame(last, &next) {
 		return nil
 	}
+	if err := c.base.State.Sync(ctx); err != nil { // no word on what a crash may undo
+		return err
+	}
 	raw, err := c.book.Say(ctx, next)
 	if err != nil {
 		return err

@@ -248,6 +248,7 @@ func (s *State) writeGroup(ctx context.Context, group []*request, adopt bool) (*
 	if err != nil {
 		return nil, receipt, s.broke(err)
 	}
+	s.flusher.due.Store(false)
 	if err := s.publish(out); err != nil {
 		return nil, receipt, s.broke(err)
 	}

@@ -13,16 +13,16 @@ import (
 
 	"github.com/pinfold/pinfold/crdtstate/internal/gate"
 	"github.com/pinfold/pinfold/identity"
-	"github.com/pinfold/pinfold/pinset"
 )
 
 // Receive takes in blocks that another peer hands over: heads, and below them what
 // is not known here, every block after its parents. next returns one block after
 // the other, and io.EOF after the last; it is called from this goroutine only.
 //
-// It returns how many blocks were new and admitted. They are on this peer's disk,
-// also when an error is returned: every prefix that arrived is kept, so a later
-// call goes on from there. Blocks are verified in parallel and admitted in order.
+// It returns how many blocks were new and admitted. They are kept, also when an
+// error is returned: every prefix that arrived is, so a later call goes on from
+// there. The disk has them soon, or after Sync; until then a crash may cut off the
+// last ones. Blocks are verified in parallel and admitted in order.
 //
 // A head must be signed by a current member or be the first of a new one; blocks
 // by others are admitted only below such a block, and in a delivery that fits into
@@ -278,6 +278,9 @@ func (d *delivery) round(ctx context.Context, i int) (int, error) {
 	if err != nil {
 		return i, s.broke(err)
 	}
+	if out.Blocks > 0 {
+		s.flusher.received()
+	}
 	s.adoptIfDue()
 	return i, refused
 }
@@ -367,7 +370,7 @@ func (d *delivery) below(top ...cid.Cid) []cid.Cid {
 	return out
 }
 
-// end admits what is left, flushes the disk and says how it went.
+// end admits what is left and says how it went.
 func (d *delivery) end(ctx context.Context, admitErr, readErr error) (int, error) {
 	err := admitErr
 	if err == nil && readErr == nil {
@@ -381,9 +384,6 @@ func (d *delivery) end(ctx context.Context, admitErr, readErr error) (int, error
 	}
 	if err == nil && readErr == nil {
 		d.leftOver()
-	}
-	if d.admitted > 0 {
-		err = errors.Join(err, d.flush())
 	}
 	err = errors.Join(err, readErr, d.refused)
 	if err == nil && len(d.parked) > 0 {
@@ -441,17 +441,4 @@ func (d *delivery) leftOver() {
 			_ = d.refuse(b, "its author is no member now, and no member's block is above it")
 		}
 	}
-}
-
-func (d *delivery) flush() error {
-	s := d.s
-	s.write.Lock()
-	defer s.write.Unlock()
-	if s.down != nil {
-		return pinset.Wrap(pinset.KindUnavailable, s.down, "write state")
-	}
-	if _, err := s.epoch.Settle(context.Background(), true); err != nil {
-		return s.broke(err)
-	}
-	return nil
 }

@@ -85,6 +85,7 @@ type State struct {
 	vector  map[peer.ID]uint64
 
 	queue     queue
+	flusher   flusher
 	announced chan Announcement
 	cancel    context.CancelFunc
 	committer sync.WaitGroup
@@ -156,6 +157,7 @@ func open(ctx context.Context, cfg Config, out outside) (_ *State, err error) {
 	}
 	s.health = newHealth()
 	s.queue.init()
+	s.flusher.awake = make(chan struct{}, 1)
 	if cfg.Dir != "" && cfg.Store != kv.Memory {
 		s.lock = flock.New(filepath.Join(cfg.Dir, "LOCK"))
 		if ok, err := s.lock.TryLock(); err != nil {
@@ -180,6 +182,7 @@ func open(ctx context.Context, cfg Config, out outside) (_ *State, err error) {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	s.committer.Go(func() { s.runCommitter(running) })
+	s.committer.Go(func() { s.runFlusher(running) })
 	return s, nil
 }
 
