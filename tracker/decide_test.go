@@ -82,7 +82,7 @@ func naive(now time.Time, f facts) verb {
 		had = max(had, f.node.extent)
 	}
 	since := time.UnixMilli(e.Covered)
-	if e.Covered == 0 || e.CoverBy != f.coverBy {
+	if e.Covered == 0 || e.CoverBy != f.coverBy || f.want.extent >= max(e.Placed, e.Borrowed, e.Interim) {
 		since = now
 	}
 	graceOver := !now.Before(since.Add(f.grace))
