@@ -10,10 +10,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ipfs/boxo/datastore/dshelp"
 	"github.com/ipfs/boxo/files"
 	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -64,6 +66,7 @@ func TestCollectionBesideEverything(t *testing.T) {
 		roots = append(roots, add(t, a, file(noise(uint64(30+i%4), 1<<20+i/4)), pinset.AddOptions{CIDVersion: 1}, "x"))
 	}
 	ctx, stop := context.WithCancel(t.Context())
+	b.swarm.fetcher.reask = time.Second
 	collected := make(chan struct{})
 	go func() {
 		defer close(collected)
@@ -144,6 +147,15 @@ func lose(t *testing.T, n *Node, c cid.Cid) {
 	if err := os.Remove(filepath.Join(n.cfg.Dir, "blocks", name[len(name)-3:len(name)-1], name+".data")); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func mustHash(t testing.TB, s string) multihash.Multihash {
+	t.Helper()
+	h, err := multihash.Sum([]byte(s), multihash.SHA2_256, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
 }
 
 func mustGet(t *testing.T, n *Node, c cid.Cid) []byte {

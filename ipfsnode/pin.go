@@ -46,7 +46,7 @@ func (n *Node) Pin(ctx context.Context, c cid.Cid, opts pinset.PinOptions) error
 }
 
 func (n *Node) fetchDAG(ctx context.Context, ss *store.Session, c cid.Cid, opts pinset.PinOptions) (pinset.Progress, error) {
-	ex := n.swarm.session(ctx)
+	ex := n.swarm.fetcher.NewSession(ctx)
 	var sum pinset.Progress
 	w := walk{
 		workers: fetchers,
@@ -82,22 +82,9 @@ func (n *Node) obtain(ctx context.Context, ss *store.Session, ex exchange.Fetche
 	if err := checkHash(c); err != nil {
 		return nil, 0, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	got, err := ex.GetBlocks(ctx, []cid.Cid{c})
+	b, err := ex.GetBlock(ctx, c)
 	if err != nil {
-		return nil, 0, fmt.Errorf("fetch block %s: %w", c, err)
-	}
-	// It may have come here between the look and the asking; nobody would tell.
-	if data, size, err := n.local(ctx, c); !isNotFound(err) {
-		return data, size, err
-	}
-	b, ok := <-got
-	if !ok {
-		if err := ctx.Err(); err != nil {
-			return nil, 0, err
-		}
-		return nil, 0, pinset.Errorf(pinset.KindUnavailable, "fetch block %s: the exchange gave up", c)
+		return nil, 0, err
 	}
 	if _, err := ss.Put(ctx, b); err != nil {
 		return nil, 0, err

@@ -11,7 +11,6 @@ import (
 	"github.com/ipfs/boxo/bitswap"
 	bsnet "github.com/ipfs/boxo/bitswap/network/bsnet"
 	"github.com/ipfs/boxo/blockservice"
-	"github.com/ipfs/boxo/exchange"
 	"github.com/ipfs/boxo/ipld/merkledag"
 	"github.com/ipfs/boxo/peering"
 	"github.com/ipfs/boxo/verifcid"
@@ -36,6 +35,7 @@ type swarm struct {
 	cfg     Config
 	host    host.Host
 	bitswap *bitswap.Bitswap
+	fetcher *fetcher
 	peering *peering.PeeringService
 	dag     ipld.DAGService
 	cancel  context.CancelFunc
@@ -70,7 +70,8 @@ func newSwarm(cfg Config, st *store.Store) (*swarm, error) {
 		bitswap.EngineBlockstoreWorkerCount(8), bitswap.EngineTaskWorkerCount(4), bitswap.TaskWorkerCount(4),
 		bitswap.WithoutDuplicatedBlockStats(), bitswap.ProviderSearchDelay(time.Second),
 	)
-	s.dag = merkledag.NewDAGService(blockservice.New(bs, s.bitswap))
+	s.fetcher = newFetcher(s.bitswap, st)
+	s.dag = merkledag.NewDAGService(blockservice.New(bs, s.fetcher))
 	if err := s.peering.Start(); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -82,9 +83,6 @@ func (s *swarm) close() error {
 	s.cancel()
 	return errors.Join(s.bitswap.Close(), s.host.Close())
 }
-
-// session asks for related blocks; it ends with ctx.
-func (s *swarm) session(ctx context.Context) exchange.Fetcher { return s.bitswap.NewSession(ctx) }
 
 // arrived tells those who wait for a block, here and elsewhere, that it is here.
 func (s *swarm) arrived(ctx context.Context, b blocks.Block) {
