@@ -68,7 +68,7 @@ func app(s Streams) *cli.App {
 		Commands: []*cli.Command{
 			upCommand(), initCommand(), joinCommand(), inviteCommand(), leaveCommand(),
 			addCommand(), pinCommand(), statusCommand(), peersCommand(), recoverCommand(),
-			getCommand(), catCommand(), lsCommand(),
+			getCommand(), catCommand(), lsCommand(), gcCommand(),
 			idCommand(), healthCommand(), configCommand(), testnetCommand(), versionCommand(),
 		},
 		Reader: s.In, Writer: s.Out, ErrWriter: s.Err,

@@ -181,6 +181,10 @@ func (d *Daemon) run(ctx context.Context) error {
 	for name, run := range d.peer.parts() {
 		parts[name] = run
 	}
+	if d.node.own {
+		c := &collector{node: d.node, used: func() uint64 { return d.peer.tracker.Stats().Used }, give: d.cfg.Give, log: d.log.With("component", "collector")}
+		parts["garbage collector"] = c.Run
+	}
 	if d.control != nil {
 		parts["control"] = func(ctx context.Context) error { return d.control.Run(ctx, d.log) }
 	}

@@ -26,6 +26,7 @@ type ipfsNode struct {
 	ipfsclient.Node
 	close func() error
 	about string   // for the greeting
+	own   bool     // the embedded one: no one else uses it
 	notes []string // what its owner should know
 
 	// serves says whom the embedded node gives blocks to. The members are known
@@ -51,7 +52,7 @@ func openNode(ctx context.Context, cfg Config, o Options, log *slog.Logger) (*ip
 		return nil, err
 	}
 	node, err := ipfsnode.New(ipfsnode.Config{
-		Dir: o.Dir.ipfs(), Listen: listen, Blockstore: cfg.IPFS.Blockstore, PortMap: cfg.Network.PortMap, Agent: "pinfold/" + o.Version, Log: log,
+		Dir: o.Dir.ipfs(), Listen: listen, Blockstore: cfg.IPFS.Blockstore, PortMap: cfg.Network.PortMap, Agent: "pinfold/" + o.Version, StorageMax: cfg.Give, Log: log,
 		Allowed: func(id peer.ID) bool {
 			f := n.serves.Load()
 			return f != nil && (*f)(id)
@@ -60,7 +61,7 @@ func openNode(ctx context.Context, cfg Config, o Options, log *slog.Logger) (*ip
 	if err != nil {
 		return nil, portTaken("ipfs.listen", pinset.Wrap(pinset.KindUnavailable, err, "open embedded IPFS node"))
 	}
-	n.Node, n.close = node, node.Close
+	n.Node, n.close, n.own = node, node.Close, true
 	n.about = "embedded, in " + o.Dir.ipfs()
 	return n, nil
 }
