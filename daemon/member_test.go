@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pinfold/pinfold/daemon"
 	"github.com/pinfold/pinfold/httpapi/client"
@@ -139,5 +140,24 @@ func TestBadInvitesChangeNothing(t *testing.T) {
 	after, err := os.ReadDir(filepath.Join(string(other.dir), "clusters"))
 	if err != nil || len(after) != len(before) {
 		t.Errorf("clusters before %v, after %v, %v", before, after, err)
+	}
+}
+
+func TestPinningAgainIsNoChange(t *testing.T) {
+	r := newRig(t, 1, nil)
+	p := r.peers[0]
+	_, first, err := p.Pin(t.Context(), pinNumber(1), client.Wait{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kubotest.Eventually(t, rigPatience, "a second has passed since the first pin", func() error {
+		old, _, err := p.PinOf(t.Context(), imagined(1), "")
+		if err == nil && time.Since(old.Created) < 1100*time.Millisecond {
+			err = errors.New("not yet")
+		}
+		return err
+	})
+	if _, again, err := p.Pin(t.Context(), pinNumber(1), client.Wait{}); err != nil || again.Seq != first.Seq {
+		t.Errorf("the first pin is delta %d, the same pin again %d, %v", first.Seq, again.Seq, err)
 	}
 }

@@ -78,6 +78,9 @@ func (f *fake) Pin(_ context.Context, p pinset.Pin) (pinset.Pin, pinset.Receipt,
 	}
 	f.changes++
 	f.seq++
+	if p.Created.IsZero() {
+		p.Created = time.Now().UTC().Truncate(time.Second)
+	}
 	f.pins[p.Key()] = p
 	return p, pinset.Receipt{Author: testPeer("self"), Seq: f.seq, Head: testCID("head")}, nil
 }

@@ -165,9 +165,10 @@ func parseCID(s string) (cid.Cid, error) {
 	return c, nil
 }
 
-// pinTemplate reads all that a pin request may say but the CID and the owner.
+// pinTemplate reads all that a pin request may say but the CID and the owner. When
+// it was created is the cluster's to say: pinning again what is pinned is no change.
 func (p *params) pinTemplate(now time.Time) pinset.Pin {
-	pin := pinset.Pin{Name: p.get("name"), Created: now, Tags: p.words("tags")}
+	pin := pinset.Pin{Name: p.get("name"), Tags: p.words("tags")}
 	if len(p.values) == 0 {
 		return pin
 	}
