@@ -143,17 +143,17 @@ func suiteAddSeveral(t *testing.T, s suite) {
 }
 
 func suiteAddLeft(t *testing.T, s suite) {
-	closed := 0
-	dir := files.NewMapDirectory(map[string]files.Node{
-		"endless": &closeCounter{files.NewReaderFile(strings.NewReader(strings.Repeat("endless", 10<<20))), &closed}})
-	for _, err := range s.Node.Add(within(t, patience), dir, pinset.AddOptions{Progress: true}, "never") {
+	var file, dir closes
+	source := closingDir{files.NewMapDirectory(map[string]files.Node{
+		"long": &closingFile{files.NewReaderFile(strings.NewReader(strings.Repeat("endless", 10<<20))), &file}}), &dir}
+	for _, err := range s.Node.Add(within(t, patience), source, pinset.AddOptions{Progress: true}, "never") {
 		if err != nil {
 			t.Error(err)
 		}
 		break
 	}
-	if closed == 0 {
-		t.Error("the source was not closed")
+	if file == 0 || dir == 0 {
+		t.Errorf("file closed %d times, directory %d times", file, dir)
 	}
 	for p, err := range s.Node.Pins(within(t, patience)) {
 		if err != nil || p.Name == "never" {
@@ -162,14 +162,27 @@ func suiteAddLeft(t *testing.T, s suite) {
 	}
 }
 
-type closeCounter struct {
+// closes counts.
+type closes int
+
+type closingFile struct {
 	files.File
-	closed *int
+	closed *closes
 }
 
-func (c *closeCounter) Close() error {
+func (c *closingFile) Close() error {
 	*c.closed++
 	return c.File.Close()
+}
+
+type closingDir struct {
+	files.Directory
+	closed *closes
+}
+
+func (c closingDir) Close() error {
+	*c.closed++
+	return c.Directory.Close()
 }
 
 func suiteAddBroken(t *testing.T, s suite) {

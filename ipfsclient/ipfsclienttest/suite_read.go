@@ -191,6 +191,11 @@ func suiteList(t *testing.T, s suite) {
 		t.Errorf("listed of a file: %v", got)
 	}
 	root := add(t, s.Node, Trees()[7].Make(), pinset.AddOptions{}, "").CID
+	for name, l := range list(t, s.Node, root.String()) {
+		if wantDir := name == "a" || name == "again"; l.Dir != wantDir || !wantDir && l.Size != 5000 {
+			t.Errorf("listed %+v, want directories a and again, and z of 5000 bytes", l)
+		}
+	}
 	for range s.Node.List(within(t, patience), root.String()) {
 		break
 	}
