@@ -58,7 +58,7 @@ func TestRecordsBecomeAllocationInput(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", tc.name, diff)
 		}
-		if policy != (allocation.Policy{Algo: 1, FillDays: 30, Replication: pinset.Replication{Min: 2, Max: 3}}) {
+		if policy != (allocation.Policy{Algo: 1, FillDays: 30, StrictShare: 50, Replication: pinset.Replication{Min: 2, Max: 3}}) {
 			t.Errorf("%s: policy %+v", tc.name, policy)
 		}
 	}
