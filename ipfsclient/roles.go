@@ -50,10 +50,12 @@ type Adder interface {
 	// directory, and with opts.Wrap the wrapping directory last, under the path "".
 	// An entry of dir is never hidden, its descendants with a dot are unless
 	// opts.Hidden (see Visible). With a pinName each root is pinned recursively under
-	// it and its blocks are synced to disk before its element is yielded; without
-	// one (or with opts.OnlyHash) nothing is pinned. Add reads dir once and closes
-	// it. Leaving the loop early cancels; blocks that came in stay until garbage is
-	// collected.
+	// it and its blocks are synced to disk before its element is yielded; a recursive
+	// pin of the root that is there already stays as it is, its name included (see
+	// PinOf), and a direct one of another name is KindConflict. Without a pinName, or
+	// with opts.OnlyHash, nothing is pinned. Add reads dir once and closes it, and
+	// returns when it is no longer read, whatever happens to ctx. Leaving the loop
+	// early cancels; blocks that came in stay until garbage is collected.
 	Add(ctx context.Context, dir files.Directory, opts pinset.AddOptions, pinName string) iter.Seq2[pinset.Added, error]
 }
 
@@ -65,7 +67,8 @@ type Reader interface {
 	// KindNotFound: there is no such name, KindInvalid: no such path.
 	Open(ctx context.Context, path string) (files.Node, error)
 
-	// List yields the entries of the directory at path; of a file, nothing.
+	// List yields the entries of the directory at path; of a file, nothing. The size
+	// of a directory may be 0, not known.
 	List(ctx context.Context, path string) iter.Seq2[pinset.Link, error]
 
 	// DAGSize counts the distinct blocks under c that are here, and their bytes;

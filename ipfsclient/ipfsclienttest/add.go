@@ -26,8 +26,10 @@ func (f *Fake) Add(ctx context.Context, dir files.Directory, opts pinset.AddOpti
 	return func(yield func(pinset.Added, error) bool) {
 		defer dir.Close()
 		err := f.do(ctx, Call{Op: OpAdd, Name: pinName}, func() error {
-			f.storage.RLock()
-			defer f.storage.RUnlock()
+			if err := f.storage.enter(ctx, together); err != nil {
+				return ended(Call{Op: OpAdd}, err)
+			}
+			defer f.storage.leave()
 			im, err := f.importer(ctx, opts, func(a pinset.Added) error {
 				if !yield(a, nil) {
 					return errLeft

@@ -42,8 +42,8 @@ type Fake struct {
 	others atomic.Uint64 // bytes on its disk that are not its own
 	weight atomic.Uint64 // bytes of all imagined DAGs that are here
 
-	storage sync.RWMutex // held for reading by pins and adds, for writing by GC
-	mu      sync.Mutex   // guards what follows
+	storage gate       // pins and adds go in together, GC alone
+	mu      sync.Mutex // guards what follows
 	calls   map[Op]int
 	pins    map[cid.Cid]pinned
 	waste   map[cid.Cid]uint64 // bytes of imagined DAGs that came in and are not pinned

@@ -151,6 +151,30 @@ func TestLostAndForgotten(t *testing.T) {
 	}
 }
 
+// Garbage is collected when no pin is under way, as at Kubo, and waiting for that
+// does not stop a bubble's time.
+func TestGCWaitsForPins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := (&World{Imagine: Everything}).NodeWith(Config{Speed: 100})
+		done := make(chan error)
+		go func() { done <- n.Pin(t.Context(), CID(1), pinset.PinOptions{}) }()
+		synctest.Wait()
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for _, err := range n.GC(short) {
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("gc beside a pin: %v", err)
+			}
+		}
+		for c, err := range n.GC(t.Context()) {
+			t.Errorf("gc after the pin: %v, %v", c, err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestClaimed(t *testing.T) {
 	n := (&World{}).Node()
 	p := pinset.NodePin{CID: CID(7), Name: "the owner's", Mode: pinset.Direct}

@@ -21,8 +21,10 @@ func (f *Fake) Pin(ctx context.Context, c cid.Cid, opts pinset.PinOptions) error
 		if len(opts.Name) > 255 {
 			return pinset.Invalid("pin %s (fake): name of %d bytes: at most 255", c, len(opts.Name))
 		}
-		f.storage.RLock()
-		defer f.storage.RUnlock()
+		if err := f.storage.enter(ctx, together); err != nil {
+			return ended(call, err)
+		}
+		defer f.storage.leave()
 		if err := f.dropForRepin(c, opts.Mode); err != nil {
 			return err
 		}

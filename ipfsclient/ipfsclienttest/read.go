@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"strings"
+	"sync"
 
 	"github.com/ipfs/boxo/files"
 	"github.com/ipfs/boxo/ipld/merkledag"
@@ -189,8 +190,10 @@ func (f *Fake) GC(ctx context.Context) iter.Seq2[cid.Cid, error] {
 }
 
 func (f *Fake) sweep(ctx context.Context) ([]cid.Cid, error) {
-	f.storage.Lock()
-	defer f.storage.Unlock()
+	if err := f.storage.enter(ctx, alone); err != nil {
+		return nil, ended(Call{Op: OpGC}, err)
+	}
+	defer f.storage.leave()
 	var removed []cid.Cid
 	f.mu.Lock()
 	for c, n := range f.waste {
@@ -250,4 +253,50 @@ func (f *Fake) mark(ctx context.Context, b *content) (map[string]bool, error) {
 		}
 	}
 	return keep, nil
+}
+
+// gate lets many in together or one alone, like a sync.RWMutex, but waits by
+// channel: within a context, and so that a synctest bubble's time goes on.
+type gate struct {
+	mu     sync.Mutex
+	inside int
+	alone  bool
+	left   chan struct{} // closed when someone leaves; nil when nobody waits
+}
+
+const (
+	together = false
+	alone    = true
+)
+
+func (g *gate) enter(ctx context.Context, alone bool) error {
+	for {
+		g.mu.Lock()
+		if g.inside == 0 || !g.alone && !alone {
+			g.inside++
+			g.alone = alone
+			g.mu.Unlock()
+			return nil
+		}
+		if g.left == nil {
+			g.left = make(chan struct{})
+		}
+		left := g.left
+		g.mu.Unlock()
+		select {
+		case <-left:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.inside--
+	if g.left != nil {
+		close(g.left)
+		g.left = nil
+	}
 }
