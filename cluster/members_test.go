@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -251,6 +252,21 @@ func TestStatementsAreSaidWhenTheyAreNew(t *testing.T) {
 		if said := p.net.shares() > before; said != s.said {
 			t.Errorf("%s: said %v", s.name, said)
 		}
+	}
+}
+
+// What a power cut may undo is not put a name to.
+func TestStatementsWaitForTheDisk(t *testing.T) {
+	r := newRig(t, 2)
+	p := r.peers[0]
+	p.reports()
+	r.log.unsynced = errors.New("disk failed")
+	if err := p.say(t.Context()); err == nil || p.net.shares() != 0 || p.book.Latest(p.self) != nil {
+		t.Errorf("said: %v", err)
+	}
+	r.log.unsynced = nil
+	if err := p.say(t.Context()); err != nil || p.net.shares() != 1 {
+		t.Errorf("not said: %v", err)
 	}
 }
 

@@ -97,6 +97,7 @@ type fakeLog struct {
 	seqs      map[peer.ID]uint64
 	authority *identity.Authority
 	fail      error    // of the next commits
+	unsynced  error    // of Sync
 	commits   [][]Op   // after the members' records
 	order     []string // of what was done, for tests of order
 	sum       Summary
@@ -202,7 +203,7 @@ func (s *fakeState) Pins(_ context.Context, after string) iter.Seq2[pinset.Pin, 
 	}
 }
 
-func (s *fakeState) Sync(context.Context) error { return nil }
+func (s *fakeState) Sync(context.Context) error { return s.unsynced }
 
 func (s *fakeState) SizeOp(c cid.Cid, n uint64) Op {
 	return Op{Key: "/s/" + pinset.V1(c).String(), Value: fmt.Append(nil, n)}
