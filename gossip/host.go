@@ -44,6 +44,9 @@ func newHost(cfg Config, d hostDeps) (host.Host, error) {
 		libp2p.DisableMetrics(),
 		libp2p.Transport(tcp.NewTCPTransport),
 		libp2p.Transport(websocket.New),
+		// A long split looks like a black hole, and when it heals these would refuse to dial.
+		libp2p.UDPBlackHoleSuccessCounter(nil),
+		libp2p.IPv6BlackHoleSuccessCounter(nil),
 	}
 	if cfg.Open {
 		opts = append(opts, libp2p.Transport(quic.NewTransport))

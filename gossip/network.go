@@ -145,6 +145,9 @@ func (n *Network) Run(ctx context.Context) (err error) {
 	defer events.Close()
 	n.serve(ctx)
 	topic, sub, err := n.join(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"testing"
 
@@ -73,5 +74,23 @@ func TestStatementsReachEverybody(t *testing.T) {
 			s := p.records.Seqs()
 			return s[ps[0].ID()] == 1 && s[ps[1].ID()] == 7
 		})
+	}
+}
+
+func TestANetworkThatIsStoppedBeforeItRuns(t *testing.T) {
+	t.Parallel()
+	c := newClub(t, 1)
+	p := newFakeLog(c.keys[0])
+	n, err := New(c.config(c.keys[0]), Deps{Blocks: p, Summary: p.summary, Authority: c.Authority})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := n.Run(ctx); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if err := n.Close(); err != nil {
+		t.Errorf("Close after Run: %v", err)
 	}
 }

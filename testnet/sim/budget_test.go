@@ -40,6 +40,7 @@ func (p *player) end(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	p.pause(time.Second)
 	p.cables.(*World).Close()
 }
 

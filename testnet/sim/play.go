@@ -64,6 +64,7 @@ func (p *player) play(ctx context.Context, sites Sites, dir func(peer int) strin
 		for _, o := range p.peers {
 			err = errors.Join(err, o.Stop())
 		}
+		p.pause(time.Second) // pubsub sleeps when it starts, and does not hear of its end
 	}()
 	for i := range p.Peers {
 		o, err := p.club.NewPeer(i, p.Stores[i], dir(i))
