@@ -51,7 +51,7 @@ type Changes struct {
 }
 
 // maxChanges is how many CIDs a feed names before it asks for a rescan.
-const maxChanges = 8192
+const maxChanges = 16384
 
 // Feed tells what changes, after it was merged. It holds a bounded amount, however
 // slowly it is read.

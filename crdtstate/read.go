@@ -31,6 +31,14 @@ func (s *State) cell(ctx context.Context, key string) (c merge.Cell, err error) 
 	if err := gate.CheckKey(key); err != nil {
 		return c, pinset.Wrap(pinset.KindInvalid, err, "read state")
 	}
+	return s.own(ctx, key)
+}
+
+// own is cell for a key that was made here, of valid parts.
+func (s *State) own(ctx context.Context, key string) (c merge.Cell, err error) {
+	if err := ctx.Err(); err != nil {
+		return c, err
+	}
 	err = s.read(func(e *epoch.Epoch) error {
 		c, err = merge.Read(e.DB(), key)
 		return err
@@ -45,7 +53,7 @@ func (s *State) Pin(ctx context.Context, c cid.Cid, owner string) (pinset.Pin, e
 		return pinset.Pin{}, err
 	}
 	key := pinset.Key(c, owner)
-	cell, err := s.cell(ctx, key)
+	cell, err := s.own(ctx, key)
 	switch {
 	case err != nil:
 		return pinset.Pin{}, err
@@ -163,7 +171,7 @@ func (s *State) pinPage(ctx context.Context, page []pinset.Pin, from, to []byte)
 // Size is the number of bytes of the distinct blocks of a DAG, as a holder
 // recorded it; 0 when nobody did.
 func (s *State) Size(ctx context.Context, c cid.Cid) (uint64, error) {
-	cell, err := s.cell(ctx, gate.SizeKey(c))
+	cell, err := s.own(ctx, gate.SizeKey(c))
 	if err != nil || cell.Value == nil {
 		return 0, err
 	}
