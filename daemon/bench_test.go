@@ -41,13 +41,15 @@ func BenchmarkPin(b *testing.B) {
 		b.Run(fmt.Sprintf("connections=%d", connections), func(b *testing.B) {
 			r := newRig(b, 5, nil)
 			b.ResetTimer()
-			begin := time.Now()
+			begin, cpu := time.Now(), cpuTime()
 			pinAll(b, r.peers[0], connections, 0, b.N)
 			took := time.Since(begin)
 			b.StopTimer()
 			b.ReportMetric(float64(b.N)/took.Seconds(), "acknowledged/s")
+			b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/float64(b.N), "cpu-us/acknowledged")
 			r.all(b.N)
 			b.ReportMetric(float64(b.N)/time.Since(begin).Seconds(), "everywhere/s")
+			b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/float64(b.N), "cpu-us/everywhere")
 		})
 	}
 }
