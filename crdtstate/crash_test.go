@@ -1,3 +1,5 @@
+//go:build unix
+
 package crdtstate_test
 
 import (
@@ -142,7 +144,7 @@ func (l *ledger) read(t *testing.T, r io.Reader) {
 func TestKill(t *testing.T) {
 	for _, store := range stores {
 		t.Run(store, func(t *testing.T) {
-			rounds := 6
+			rounds := 4
 			if testing.Short() {
 				rounds = 2
 			}

@@ -250,10 +250,7 @@ func TestForgeriesAreRefused(t *testing.T) {
 
 // settled gives goroutines that are ending a moment to do so.
 func settled(want int) int {
-	for range 1000 {
-		if runtime.NumGoroutine() <= want {
-			break
-		}
+	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > want && time.Now().Before(deadline); {
 		runtime.Gosched()
 	}
 	return runtime.NumGoroutine()

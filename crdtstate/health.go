@@ -20,11 +20,16 @@ type health struct {
 	mu      sync.Mutex
 	refused map[peer.ID]*refusals
 	parked  map[cid.Cid]time.Time
-	forked  []blocklog.Fork
+	forked  []fork
 	disk    string
 	diskAt  time.Time
 	broken  string
 	brokeAt time.Time
+}
+
+type fork struct {
+	blocklog.Fork
+	since time.Time // when this process learnt of it
 }
 
 // refusals of blocks that claim to be by one author.
@@ -76,8 +81,8 @@ func (h *health) forks(fs []blocklog.Fork) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, f := range fs {
-		if !slices.Contains(h.forked, f) {
-			h.forked = append(h.forked, f)
+		if !slices.ContainsFunc(h.forked, func(k fork) bool { return k.Fork == f }) {
+			h.forked = append(h.forked, fork{f, time.Now()})
 		}
 	}
 }
@@ -168,6 +173,7 @@ func (h *health) forkEntries() []pinset.HealthEntry {
 			Title:  fmt.Sprintf("%s signed two changes as its number %d", f.Author, f.Seq),
 			Detail: fmt.Sprintf("%s and %s; both are kept", first, f.Second),
 			Do:     "its state was restored from an old copy, or its key is in two hands: let its keeper check, and join again with a new key",
+			Since:  f.since,
 		})
 	}
 	return out

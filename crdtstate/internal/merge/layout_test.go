@@ -104,9 +104,10 @@ func testKey(n int) string {
 	return "/p/" + s + "/-"
 }
 
-// TestCellsAreWhatTheLibraryStores (I14): the library over cells and the library
-// over a plain store agree on every value and head, and over the plain store it
-// writes only what the cells know. An upgrade that changes either fails here.
+// TestCellsAreWhatTheLibraryStores (I6, I14): nothing fails or is marked dirty; the
+// library over cells and the library over a plain store agree on every value and
+// head; and over the plain store it writes only what the cells know. An upgrade
+// that changes any of it fails here.
 func TestCellsAreWhatTheLibraryStores(t *testing.T) {
 	if Workers != 1 {
 		t.Errorf("%d workers: with more than one the library loses concurrent re-pins", Workers)
