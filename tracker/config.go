@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -116,12 +117,32 @@ type Sizes interface {
 // Turns lets the clusters of one daemon look and act at one CID of their IPFS
 // node one after the other. The zero value is ready; all trackers of a daemon
 // share one.
-type Turns struct{ stripes [1024]sync.Mutex }
+type Turns struct {
+	stripes  [1024]sync.Mutex
+	mu       sync.Mutex
+	clusters []string // that have a ledger, sorted
+}
 
 func (t *Turns) take(k key) (release func()) {
 	m := &t.stripes[k.stripe()]
 	m.Lock()
 	return m.Unlock
+}
+
+// meet makes clusters known to all that share t.
+func (t *Turns) meet(clusters ...string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := append(slices.Clone(t.clusters), clusters...)
+	slices.Sort(all)
+	t.clusters = slices.Compact(all)
+}
+
+// known returns the clusters that have a ledger. The slice is not changed.
+func (t *Turns) known() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.clusters
 }
 
 // Deps are the tracker's neighbours. Connector, Sizes and Turns may be nil.

@@ -212,7 +212,7 @@ func safe(t *testing.T, f facts, a action) {
 func TestEntryIsKeptOverItsEncoding(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	store := newDisk()
-	l, err := openLedger(t.Context(), store, "c")
+	l, err := openLedger(t.Context(), store, "c", &Turns{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,11 +17,15 @@ const (
 	batchSize  = 256                    // items that share one write to the ledger
 	stateRetry = 5 * time.Second        // after the state could not be read
 	gatherTime = 100 * time.Millisecond // changes within it after the last ones are looked at together
+	gatherMost = 800 * time.Millisecond // the same while changes pour in
+	pouring    = 256                    // CIDs within gatherTime that are called so
 )
 
 // listen hands on what the feed says: at once after a quiet time, else what has
-// gathered, since many small looks cost more than one.
+// gathered, since many small looks cost more than one. While changes pour in, who
+// writes them goes first.
 func (t *Tracker) listen(ctx context.Context, out chan<- Changes) error {
+	gather := gatherTime
 	for {
 		c, err := t.deps.Feed.Next(ctx)
 		if err != nil {
@@ -32,7 +36,10 @@ func (t *Tracker) listen(ctx context.Context, out chan<- Changes) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if !pause(ctx, gatherTime) {
+		if gather = gatherTime; len(c.CIDs) >= pouring {
+			gather = gatherMost
+		}
+		if !pause(ctx, gather) {
 			return ctx.Err()
 		}
 	}
@@ -154,6 +161,7 @@ func (t *Tracker) rescan(ctx context.Context, changes <-chan Changes, fresh bool
 // missing.
 type grouped struct {
 	key   key
+	text  string // of the key
 	pins  []pinset.Pin
 	entry entry
 }
@@ -177,13 +185,13 @@ func (t *Tracker) sideBySide(ctx context.Context, visit func(grouped) error) err
 		if !morePins {
 			order = 1
 		} else if moreItems {
-			order = strings.Compare(g.key.text(), it.key.text())
+			order = strings.Compare(g.text, it.text)
 		}
 		out := g
 		if order == 0 {
 			out.entry = it.entry
 		} else if order > 0 {
-			out = grouped{key: it.key, entry: it.entry}
+			out = grouped{key: it.key, text: it.text, entry: it.entry}
 		}
 		if err := visit(out); err != nil {
 			return err
@@ -215,7 +223,7 @@ func groups(pins iter.Seq2[pinset.Pin, error]) iter.Seq2[grouped, error] {
 				if g.key != "" && !yield(g, nil) {
 					return
 				}
-				g = grouped{key: k}
+				g = grouped{key: k, text: k.text()}
 			}
 			g.pins = append(g.pins, p)
 		}
@@ -240,6 +248,7 @@ func (t *Tracker) assign(ctx context.Context, view *allocation.View, keys []key,
 	jobs := t.lift(keys)
 	puts := make([]change, 0, len(keys))
 	out := make(map[key]outcome, len(keys))
+	lately := make(map[key]*claims, len(keys))
 	var err error
 	for _, k := range keys {
 		var pins []pinset.Pin
@@ -258,6 +267,7 @@ func (t *Tracker) assign(ctx context.Context, view *allocation.View, keys []key,
 		if e, err = t.load(ctx, k); err != nil {
 			break
 		}
+		lately[k] = &claims{view, pins, w}
 		to := planned(time.Now(), e, w, len(pins))
 		out[k] = outcome{entry: to, fresh: fresh}
 		if to != e {
@@ -272,8 +282,13 @@ func (t *Tracker) assign(ctx context.Context, view *allocation.View, keys []key,
 	for k, j := range jobs {
 		if err != nil {
 			t.putBack(j)
+			continue
+		}
+		t.settle(j, out[k])
+		if t.queue.jobs[k] == j && len(t.lately) < maxLately {
+			t.lately[k] = lately[k]
 		} else {
-			t.settle(j, out[k])
+			delete(t.lately, k)
 		}
 	}
 	return err
@@ -307,12 +322,9 @@ func (t *Tracker) tell(k key, w want) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	busy := t.queue.isBusy(k)
+	delete(t.lately, k)
 	j := t.queue.get(k)
-	missing := j.missing()
-	j.wanted, j.suspect = w.extent > nothing, true
-	if missing != j.missing() {
-		t.version++
-	}
+	t.judge(j, func() { j.wanted, j.suspect = w.extent > nothing, true })
 	if !busy { // settled since, maybe on what was true before this change
 		t.queue.lift(j)
 		t.queue.place(j, time.Now(), time.Time{})

@@ -14,6 +14,13 @@ import (
 // measureTime bounds counting the blocks of one DAG.
 const measureTime = time.Hour
 
+// claims are an item's pins, and what of them is wanted here under a view.
+type claims struct {
+	view *allocation.View
+	pins []pinset.Pin
+	want want
+}
+
 // gathered is what a decision rests on, and what is needed to carry it out.
 type gathered struct {
 	facts
@@ -30,8 +37,8 @@ type gathered struct {
 func (t *Tracker) gather(ctx context.Context, r *run, last *gathered, fetched bool) (g *gathered, err error) {
 	k := r.job.key
 	g = &gathered{facts: facts{key: k, mark: t.mark, grace: t.cfg.Grace, fetched: fetched}, view: t.deps.Views.View()}
-	if last != nil && last.view == g.view && !t.changedMeanwhile(r) {
-		g.pins, g.want = last.pins, last.want
+	if known := t.known(r, last); known != nil && known.view == g.view {
+		g.pins, g.want = known.pins, known.want
 	} else if err := t.askState(ctx, g); err != nil {
 		return nil, err
 	}
@@ -43,7 +50,9 @@ func (t *Tracker) gather(ctx context.Context, r *run, last *gathered, fetched bo
 			release()
 		}
 	}()
-	if g.stored, err = t.load(ctx, k); err != nil {
+	if last != nil {
+		g.stored = last.stored // nobody else writes it meanwhile
+	} else if g.stored, err = t.load(ctx, k); err != nil {
 		return nil, err
 	}
 	g.entry = g.stored
@@ -78,11 +87,24 @@ func (t *Tracker) askState(ctx context.Context, g *gathered) (err error) {
 	return err
 }
 
-// changedMeanwhile says whether the pinset was heard to have changed since r began.
-func (t *Tracker) changedMeanwhile(r *run) bool {
+// maxLately bounds how many items' pins are kept from when they were queued until
+// their turn comes.
+const maxLately = 1024
+
+// known is what was read of an item's pins, in the round before or when it was
+// queued, nil when the pinset was heard to have changed since.
+func (t *Tracker) known(r *run, last *gathered) *claims {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return r.job.again
+	known := t.lately[r.job.key]
+	delete(t.lately, r.job.key)
+	switch {
+	case r.job.again:
+		return nil
+	case last != nil:
+		return &claims{last.view, last.pins, last.want}
+	}
+	return known
 }
 
 // undisturbed says that a copy is only looked at to see whether others cover it by

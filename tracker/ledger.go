@@ -173,6 +173,7 @@ type ledger struct {
 	store   ds.Batching
 	cluster string
 	items   ds.Key
+	turns   *Turns
 
 	commit sync.Mutex // held while a group is written
 	mu     sync.Mutex // guards next
@@ -188,10 +189,26 @@ type group struct {
 
 var clustersKey = ds.NewKey("/tracker/clusters")
 
-func openLedger(ctx context.Context, store ds.Batching, cluster string) (*ledger, error) {
-	l := &ledger{store: store, cluster: cluster, items: itemsKey(cluster), next: &group{}}
+// openLedger returns a cluster's ledger, and makes all clusters that have one in
+// the store known to turns.
+func openLedger(ctx context.Context, store ds.Batching, cluster string, turns *Turns) (*ledger, error) {
+	l := &ledger{store: store, cluster: cluster, items: itemsKey(cluster), turns: turns, next: &group{}}
 	if err := store.Put(ctx, clustersKey.ChildString(cluster), []byte{}); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	if err := store.Sync(ctx, clustersKey); err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	res, err := store.Query(ctx, query.Query{Prefix: clustersKey.String(), KeysOnly: true})
+	if err != nil {
+		return nil, fmt.Errorf("list clusters: %w", err)
+	}
+	names, err := res.Rest()
+	if err != nil {
+		return nil, fmt.Errorf("list clusters: %w", err)
+	}
+	for _, n := range names {
+		turns.meet(n.Key[strings.LastIndexByte(n.Key, '/')+1:])
 	}
 	return l, nil
 }
@@ -294,6 +311,7 @@ func (l *ledger) apply(ctx context.Context, changes []change) error {
 // item is an entry and whose it is.
 type item struct {
 	key   key
+	text  string // of the key
 	entry entry
 }
 
@@ -326,11 +344,12 @@ func readItem(r query.Result) (item, error) {
 	if r.Error != nil {
 		return item{}, r.Error
 	}
-	c, err := cid.Decode(r.Key[strings.LastIndexByte(r.Key, '/')+1:])
+	text := r.Key[strings.LastIndexByte(r.Key, '/')+1:]
+	c, err := cid.Decode(text)
 	if err != nil {
 		return item{}, fmt.Errorf("entry %s: %w", r.Key, err)
 	}
-	it := item{key: keyOf(c)}
+	it := item{key: keyOf(c), text: text}
 	if err := canon.Unmarshal(r.Value, &it.entry); err != nil {
 		return item{}, fmt.Errorf("entry %s: %w", r.Key, err)
 	}
@@ -340,17 +359,8 @@ func readItem(r query.Result) (item, error) {
 // others returns what the other clusters of this daemon have in their ledgers
 // about an item.
 func (l *ledger) others(ctx context.Context, k key) ([]entry, error) {
-	res, err := l.store.Query(ctx, query.Query{Prefix: clustersKey.String(), KeysOnly: true})
-	if err != nil {
-		return nil, fmt.Errorf("list clusters: %w", err)
-	}
-	names, err := res.Rest()
-	if err != nil {
-		return nil, fmt.Errorf("list clusters: %w", err)
-	}
 	var out []entry
-	for _, n := range names {
-		cluster := n.Key[strings.LastIndexByte(n.Key, '/')+1:]
+	for _, cluster := range l.turns.known() {
 		if cluster == l.cluster {
 			continue
 		}

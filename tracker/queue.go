@@ -2,6 +2,7 @@ package tracker
 
 import (
 	"container/heap"
+	"maps"
 	"time"
 )
 
@@ -55,13 +56,15 @@ type slots struct{ moving, waiting, release int }
 
 // queue holds the jobs. It is not safe for concurrent use.
 type queue struct {
-	jobs  map[key]*job
-	later laterHeap
-	ready [lanes]deque
-	turn  uint32
-	picks uint32 // counts picks, for the shares of the lanes
-	ahead uint64 // bytes wanted by binding jobs in phaseReady
-	room  uint64 // bytes that were free when those who wait for room were last woken
+	jobs    map[key]*job
+	most    int // jobs since the map was made
+	later   laterHeap
+	ready   [lanes]deque
+	turn    uint32
+	picks   uint32 // counts picks, for the shares of the lanes
+	ahead   uint64 // bytes wanted by binding jobs in phaseReady
+	waiting int    // jobs in phaseReady
+	room    uint64 // bytes that were free when those who wait for room were last woken
 }
 
 func newQueue() *queue { return &queue{jobs: map[key]*job{}} }
@@ -72,6 +75,7 @@ func (q *queue) get(k key) *job {
 	if j == nil {
 		j = &job{key: k, phase: phaseBusy}
 		q.jobs[k] = j
+		q.most = max(q.most, len(q.jobs))
 	}
 	return j
 }
@@ -97,6 +101,7 @@ func (q *queue) makeReady(j *job) {
 	q.turn++
 	j.phase, j.turn = phaseReady, q.turn
 	q.ready[j.lane].push(place{j, j.turn})
+	q.waiting++
 	if j.counts() {
 		q.ahead += j.need
 	}
@@ -111,6 +116,7 @@ func (q *queue) lift(j *job) {
 	case phaseLater:
 		heap.Remove(&q.later, int(j.index))
 	case phaseReady:
+		q.waiting--
 		if j.counts() {
 			q.ahead -= j.need
 		}
@@ -120,7 +126,14 @@ func (q *queue) lift(j *job) {
 }
 
 // drop removes a job that somebody works on: the item is at rest.
-func (q *queue) drop(j *job) { delete(q.jobs, j.key) }
+func (q *queue) drop(j *job) {
+	delete(q.jobs, j.key)
+	if q.most > 1000 && len(q.jobs) < q.most/8 { // maps do not shrink
+		jobs := make(map[key]*job, len(q.jobs))
+		maps.Copy(jobs, q.jobs)
+		q.jobs, q.most = jobs, len(jobs)
+	}
+}
 
 // due moves what is due into its lane and returns when the next one will be.
 func (q *queue) due(now time.Time) (next time.Time, ok bool) {

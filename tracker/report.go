@@ -36,7 +36,7 @@ func (t *Tracker) Report() Report {
 		View: t.view.digest, Vector: maps.Clone(t.view.vector),
 	}
 	var missing []key
-	if r.Ready {
+	if r.Ready && t.missing > 0 {
 		for k, j := range t.queue.jobs {
 			if j.missing() {
 				missing = append(missing, k)
@@ -81,16 +81,9 @@ type Stats struct {
 func (t *Tracker) Stats() Stats {
 	s := Stats{Lent: t.cfg.Lent(), Items: map[pinset.Status]uint64{}}
 	t.mu.Lock()
-	s.Version, s.Later = t.version, len(t.queue.later)
+	s.Version, s.Missing = t.version, t.missing
+	s.Queued, s.Later = t.queue.waiting, len(t.queue.later)
 	s.Moving, s.Waiting = t.busy.moving+t.busy.waiting, t.busy.waiting
-	for _, j := range t.queue.jobs {
-		if j.phase == phaseReady {
-			s.Queued++
-		}
-		if j.missing() {
-			s.Missing++
-		}
-	}
 	t.mu.Unlock()
 	t.acct.mu.Lock()
 	defer t.acct.mu.Unlock()
@@ -112,7 +105,7 @@ func (t *Tracker) Local(ctx context.Context, c cid.Cid) (pinset.Local, error) {
 		return pinset.Local{}, pinset.Wrap(pinset.KindUnavailable, err, "status of %s", c)
 	}
 	if e.exists() {
-		return t.local(item{k, e}), nil
+		return t.local(item{key: k, entry: e}), nil
 	}
 	pins, err := t.deps.State.PinsOf(ctx, c)
 	if err != nil {

@@ -42,39 +42,40 @@ func (t *Tracker) sweepAlways(ctx context.Context) error {
 
 // sweep streams the node's pins and then the ledger. What the ledger believes to
 // be at the node and the node did not list is looked at one by one: the lists are
-// not of one moment. It takes eight bytes for each pin of the node.
+// not of one moment. It takes eight bytes for each pin of the node, and for each
+// of the ledger.
 func (t *Tracker) sweep(ctx context.Context) error {
 	p := printer{maphash.MakeSeed()}
-	var prints []uint64
-	unknown := 0
+	var prints, marked []uint64
 	for pin, err := range t.deps.Node.Pins(ctx) {
 		if err != nil {
 			return t.nodeFault(err)
 		}
 		prints = append(prints, p.print(pin.CID, extentOf(pin.Mode), pin.Name))
 		if t.mark.on(pin.Name) {
-			known, err := t.knows(ctx, pin)
-			if err != nil {
-				return err
-			}
-			if !known {
-				unknown++
-			}
+			marked = append(marked, p.print(pin.CID, nothing, pin.Name))
 		}
 	}
 	slices.Sort(prints)
-	prints = slices.Compact(prints)
+	var named []uint64
 	for it, err := range t.ledger.all(ctx) {
 		if err != nil {
 			return err
 		}
 		e := it.entry
+		if e.Name != "" {
+			named = append(named, p.print(e.form(it.key), nothing, e.Name))
+		}
 		if e.held() == nothing {
 			continue
 		}
 		if _, listed := slices.BinarySearch(prints, p.print(e.form(it.key), e.held(), e.nodeName())); !listed {
 			t.suspect(it.key)
 		}
+	}
+	unknown, err := t.unknown(ctx, p, marked, named)
+	if err != nil {
+		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -84,6 +85,35 @@ func (t *Tracker) sweep(ctx context.Context) error {
 		t.version++
 	}
 	return nil
+}
+
+// unknown counts the marked pins of the node that no ledger of this daemon has.
+// When this cluster's ledger has them all, that costs nothing more.
+func (t *Tracker) unknown(ctx context.Context, p printer, marked, named []uint64) (n int, err error) {
+	slices.Sort(named)
+	has := func(print uint64) bool {
+		_, ok := slices.BinarySearch(named, print)
+		return ok
+	}
+	if !slices.ContainsFunc(marked, func(print uint64) bool { return !has(print) }) {
+		return 0, nil
+	}
+	for pin, err := range t.deps.Node.Pins(ctx) {
+		if err != nil {
+			return 0, t.nodeFault(err)
+		}
+		if !t.mark.on(pin.Name) || has(p.print(pin.CID, nothing, pin.Name)) {
+			continue
+		}
+		known, err := t.knows(ctx, pin)
+		if err != nil {
+			return 0, err
+		}
+		if !known {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // knows says whether some cluster's ledger has a marked pin.
@@ -117,8 +147,8 @@ func (t *Tracker) suspect(k key) {
 		j.wanted, j.held = true, true
 	}
 	t.queue.lift(j)
-	j.suspect, j.lane = true, laneRelease
-	t.version++
+	t.judge(j, func() { j.suspect = true })
+	j.lane = laneRelease
 	t.queue.place(j, time.Now(), time.Time{})
 	poke(t.wake)
 }

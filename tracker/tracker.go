@@ -30,11 +30,13 @@ type Tracker struct {
 	mu      sync.Mutex // guards what follows
 	queue   *queue
 	runs    map[key]*run
+	lately  map[key]*claims // of items that were just queued
 	busy    slots
 	ahead   uint64        // bytes that runs want and did not reserve yet
 	settled chan struct{} // closed when a job is settled, if somebody waits for that
 	view    evaluated
 	swept   bool
+	missing int    // jobs that a report names
 	version uint64 // rises when Report would say something else
 	faults  faults
 }
@@ -54,14 +56,14 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Tracker, error) {
 	if deps.Turns == nil {
 		deps.Turns = &Turns{}
 	}
-	l, err := openLedger(ctx, deps.Ledger, cfg.Cluster)
+	l, err := openLedger(ctx, deps.Ledger, cfg.Cluster, deps.Turns)
 	if err != nil {
 		return nil, pinset.Wrap(pinset.KindUnavailable, err, "start tracker")
 	}
 	return &Tracker{
 		cfg: cfg.withDefaults(), deps: deps, mark: marker(cfg.Mark), ledger: l,
 		wake: make(chan struct{}, 1), look: make(chan struct{}, 1), back: make(chan struct{}, 1), full: make(chan struct{}, 1),
-		queue: newQueue(), runs: map[key]*run{},
+		queue: newQueue(), runs: map[key]*run{}, lately: map[key]*claims{},
 	}, nil
 }
 
@@ -197,15 +199,27 @@ func course(o outcome) (l lane, due time.Time, done bool) {
 	return l, o.at, false
 }
 
+// judge changes what a report says of a job's item. The caller holds t.mu.
+func (t *Tracker) judge(j *job, change func()) {
+	before := j.missing()
+	change()
+	switch after := j.missing(); {
+	case after && !before:
+		t.missing++
+		t.version++
+	case before && !after:
+		t.missing--
+		t.version++
+	}
+}
+
 // settle puts a job where it belongs. The caller holds t.mu and works on the job.
 func (t *Tracker) settle(j *job, o outcome) {
 	e := o.entry
-	missing := j.missing()
-	j.wanted, j.held, j.binding = e.Want > nothing, e.held() >= e.Want, e.Binding
-	if missing != j.missing() {
-		t.version++
-	}
-	j.need, j.refused, j.suspect = e.Need, e.State == pinset.StatusRefused, false
+	t.judge(j, func() {
+		j.wanted, j.held, j.suspect = e.Want > nothing, e.held() >= e.Want, false
+	})
+	j.binding, j.need, j.refused = e.Binding, e.Need, e.State == pinset.StatusRefused
 	var due time.Time
 	var done bool
 	j.lane, due, done = course(o)
