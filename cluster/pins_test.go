@@ -83,6 +83,7 @@ func TestPinningTwiceIsPinningOnce(t *testing.T) {
 	if diff := cmp.Diff(first, second, same); diff != "" {
 		t.Error(diff)
 	}
+	r.peers[1].cfg.Now = func() time.Time { return time.Now().Add(time.Hour) }
 	changed := r.peers[1].pin(pinset.Pin{CID: cidN(1), Name: "b"})
 	if changed.Name != "b" || !changed.Created.Equal(first.Created) || changed.Size != 77 {
 		t.Errorf("a new name: %+v; creation and measured size stay", changed)
@@ -140,6 +141,16 @@ func TestUnpin(t *testing.T) {
 		if (err == nil) != tc.ok || !tc.ok && pinset.KindOf(err) != tc.kind || tc.ok && (got.Name != "a" || receipt.Seq == 0) {
 			t.Errorf("%s: %+v, %+v, %v", tc.name, got, receipt, err)
 		}
+	}
+}
+
+func TestUnpinNeedsTheRightToWrite(t *testing.T) {
+	r := newRig(t, 2)
+	r.peers[0].pin(pinset.Pin{CID: cidN(1)})
+	r.setRole(1, identity.RoleKeeper)
+	n := len(r.log.commits)
+	if _, _, err := r.peers[1].Unpin(t.Context(), cidN(1), ""); pinset.KindOf(err) != pinset.KindForbidden || len(r.log.commits) != n {
+		t.Errorf("by a keeper: %v", err)
 	}
 }
 
