@@ -34,7 +34,11 @@ func healthCommand() *cli.Command {
 					serious++
 				}
 				if !c.Bool("json") {
-					fmt.Fprintf(c.App.Writer, "%-8s %s (%s, since %s)\n", e.Severity, e.Title, e.Code, ago(e.Since))
+					about := e.Code
+					if from := since(e.Since); from != "" {
+						about += ", " + from
+					}
+					fmt.Fprintf(c.App.Writer, "%-8s %s (%s)\n", e.Severity, e.Title, about)
 					if e.Detail != "" {
 						fmt.Fprintf(c.App.Writer, "         %s\n", e.Detail)
 					}

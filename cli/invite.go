@@ -63,6 +63,9 @@ func leaveCommand() *cli.Command {
 			if err := api.Leave(c.Context); err != nil {
 				return err
 			}
+			if c.Bool("json") {
+				return printJSON(c, map[string]bool{"left": true})
+			}
 			fmt.Fprintln(c.App.Writer, "left; the others know. `pinfold up` makes a new cluster, `pinfold join INVITE` joins one.")
 			return nil
 		},

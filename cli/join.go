@@ -30,7 +30,7 @@ func initCommand() *cli.Command {
 			if c.Bool("json") {
 				return printJSON(c, map[string]string{"cluster": string(id), "directory": string(dir)})
 			}
-			fmt.Fprintf(c.App.Writer, "made cluster %s in %s\nnext: pinfold up\n", id, dir)
+			fmt.Fprintf(c.App.Writer, "made cluster %s in %s\nnext: %s up\n", id, dir, self(dir))
 			return nil
 		},
 	})
@@ -77,8 +77,17 @@ func join(c *cli.Context, invite string) error {
 	running, err := connect(c)
 	if err == nil {
 		if _, err = running.Version(c.Context); err == nil {
+			for _, late := range []string{"region", "household", "tags"} {
+				if c.IsSet(late) {
+					return pinset.Errorf(pinset.KindConflict, "--%s: a running daemon takes only --name and --give", late).
+						WithHint("stop it, then: %s join INVITE --%s …", self(dir), late)
+				}
+			}
 			if err := running.Join(c.Context, invite, c.String("name"), give); err != nil {
 				return err
+			}
+			if c.Bool("json") {
+				return printJSON(c, map[string]bool{"joined": true})
 			}
 			fmt.Fprintln(out, "joined; the daemon starts again as a member. See: pinfold status, pinfold peers")
 			return nil
@@ -95,6 +104,6 @@ func join(c *cli.Context, invite string) error {
 	if c.Bool("json") {
 		return printJSON(c, map[string]string{"cluster": string(joined.Cluster), "name": joined.Name})
 	}
-	fmt.Fprintf(out, "joined cluster %q (%s)\nnext: pinfold up\n", joined.Name, joined.Cluster)
+	fmt.Fprintf(out, "joined cluster %q (%s)\nnext: %s up\n", joined.Name, joined.Cluster, self(dir))
 	return nil
 }

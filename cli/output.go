@@ -54,6 +54,14 @@ func ago(t time.Time) string {
 	return humanize.Time(t)
 }
 
+// since says from when on something is so, or nothing where that is not known.
+func since(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return "since " + ago(t)
+}
+
 // onTerminal says whether w is a terminal, where progress may be drawn.
 func onTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)

@@ -64,13 +64,13 @@ func ownerFlag() cli.Flag {
 func pinFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "name", Usage: "`NAME` for people"},
-		&cli.IntFlag{Name: "replication", Aliases: []string{"r-factor"}, Usage: "copies: `N`, or -1 for every member (default: the cluster's)"},
-		&cli.IntFlag{Name: "replication-min", Usage: "fewer copies than `N` are reported as short"},
-		&cli.IntFlag{Name: "replication-max", Usage: "this many copies are made, `N`"},
+		&cli.IntFlag{Name: "replication", Aliases: []string{"r-factor"}, Usage: "copies: `N`, or -1 for every member", DefaultText: "the cluster's"},
+		&cli.IntFlag{Name: "replication-min", Usage: "fewer copies than `N` are reported as short", DefaultText: "the cluster's"},
+		&cli.IntFlag{Name: "replication-max", Usage: "this many copies are made, `N`", DefaultText: "the cluster's"},
 		&cli.StringFlag{Name: "tags", Usage: "only at members with all these `WORDS`"},
-		&cli.StringFlag{Name: "on", Usage: "at these `PEERS` in any case (ids, comma-separated)"},
+		&cli.StringFlag{Name: "on", Usage: "at these `PEERS` in any case (names or ids, comma-separated)"},
 		&cli.StringSliceFlag{Name: "meta", Usage: "`KEY=VALUE` for people"},
-		&cli.DurationFlag{Name: "expire-in", Usage: "let go after this `TIME` (48h)"},
+		&cli.DurationFlag{Name: "expire-in", Usage: "let go after this `TIME` (48h)", DefaultText: "never"},
 		ownerFlag(),
 	}
 }
@@ -94,15 +94,9 @@ func pinWish(c *cli.Context) (pinset.Pin, error) {
 			p.Tags = append(p.Tags, w)
 		}
 	}
-	for w := range strings.SplitSeq(c.String("on"), ",") {
-		if w == "" {
-			continue
-		}
-		id, err := peer.Decode(w)
-		if err != nil {
-			return p, pinset.Invalid("--on %q: not a peer id: %v", w, err).WithHint("pinfold peers")
-		}
-		p.Include = append(p.Include, id)
+	var err error
+	if p.Include, err = peersNamed(c, c.String("on")); err != nil {
+		return p, err
 	}
 	for _, kv := range c.StringSlice("meta") {
 		k, v, ok := strings.Cut(kv, "=")
@@ -119,6 +113,44 @@ func pinWish(c *cli.Context) (pinset.Pin, error) {
 	}
 	p.Normalise()
 	return p, p.Replication.Validate()
+}
+
+// peersNamed reads a list of peers, by id or by the name that a member has alone.
+func peersNamed(c *cli.Context, list string) ([]peer.ID, error) {
+	var out []peer.ID
+	for w := range strings.SplitSeq(list, ",") {
+		if w == "" {
+			continue
+		}
+		id, err := peer.Decode(w)
+		if err != nil {
+			if id, err = memberNamed(c, w); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, id)
+	}
+	return out, nil
+}
+
+func memberNamed(c *cli.Context, name string) (peer.ID, error) {
+	api, err := connect(c)
+	if err != nil {
+		return "", err
+	}
+	var found []peer.ID
+	for m, err := range api.Peers(c.Context) {
+		if err != nil {
+			return "", err
+		}
+		if m.Name == name {
+			found = append(found, m.ID)
+		}
+	}
+	if len(found) != 1 {
+		return "", pinset.Invalid("--on %q: no peer id, and the name of %d members", name, len(found)).WithHint("pinfold peers")
+	}
+	return found[0], nil
 }
 
 func parseCIDs(args []string) ([]cid.Cid, error) {

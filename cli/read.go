@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/ipfs/boxo/tar"
@@ -32,12 +33,18 @@ func getCommand() *cli.Command {
 			if _, err := os.Lstat(to); err == nil {
 				return pinset.Errorf(pinset.KindConflict, "%s is there already", to).WithHint("pinfold get %s -o OTHER", target)
 			}
+			if parent, err := os.Stat(filepath.Dir(to)); err != nil || !parent.IsDir() {
+				return pinset.Invalid("save to %s: there is no directory %s", to, filepath.Dir(to)).WithHint("mkdir -p %s", filepath.Dir(to))
+			}
 			api, err := connect(c)
 			if err != nil {
 				return err
 			}
 			if err := save(c, api, target, to); err != nil {
 				return err
+			}
+			if c.Bool("json") {
+				return printJSON(c, map[string]string{"path": target, "saved": to})
 			}
 			fmt.Fprintf(c.App.Writer, "saved %s to %s\n", target, to)
 			return nil
@@ -58,6 +65,9 @@ func catCommand() *cli.Command {
 				return err
 			}
 			body, _, err := api.Read(c.Context, target)
+			if err != nil && pinset.KindOf(err) == pinset.KindInvalid {
+				return (&pinset.Error{Kind: pinset.KindInvalid, Msg: "cat", Err: err}).WithHint("pinfold ls %s, or pinfold get %s", target, target)
+			}
 			if err != nil {
 				return err
 			}

@@ -44,6 +44,10 @@ func Run(ctx context.Context, args []string, s Streams) int {
 		fmt.Fprintln(s.Err, "pinfold: interrupted")
 		return 130
 	}
+	var library cli.ExitCoder // the command-line library's own: help for what does not exist
+	if errors.As(err, &library) {
+		err = pinset.Invalid("%v", err).WithHint("pinfold --help")
+	}
 	fmt.Fprintf(s.Err, "pinfold: error: %v\n", err)
 	if hint := pinset.HintOf(err); hint != "" {
 		fmt.Fprintf(s.Err, "pinfold: hint: %s\n", hint)
@@ -149,8 +153,22 @@ func suggestions(commands []*cli.Command, given string) []string {
 // its help lists the exit codes.
 func command(cmd *cli.Command) *cli.Command {
 	cmd.OnUsageError = usageError
+	cmd.CustomHelpTemplate = cli.SubcommandHelpTemplate + exitCodes
+	for _, f := range cmd.Flags {
+		if b, ok := f.(*cli.BoolFlag); ok {
+			b.DisableDefaultText = true // "(default: false)" says nothing
+		}
+	}
 	if len(cmd.Subcommands) == 0 {
 		cmd.CustomHelpTemplate = cli.CommandHelpTemplate + exitCodes
+		if act := cmd.Action; cmd.ArgsUsage == "" {
+			cmd.Action = func(c *cli.Context) error {
+				if _, err := arguments(c, 0, 0); err != nil {
+					return err
+				}
+				return act(c)
+			}
+		}
 	}
 	return cmd
 }
@@ -161,6 +179,9 @@ func arguments(c *cli.Context, min, max int) ([]string, error) {
 	args := c.Args().Slice()
 	if len(args) >= min && (max < 0 || len(args) <= max) {
 		return args, nil
+	}
+	if max == 0 {
+		return nil, pinset.Invalid("%s %s: this command takes no arguments", fullName(c), args[0]).WithHint("%s --help", fullName(c))
 	}
 	return nil, pinset.Invalid("%s: %d arguments given", fullName(c), len(args)).
 		WithHint("usage: %s %s", fullName(c), c.Command.ArgsUsage)

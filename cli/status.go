@@ -17,6 +17,7 @@ func statusCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "local", Usage: "this peer only"},
 			&cli.BoolFlag{Name: "all", Usage: "every pin, not only those that need attention"},
+			&cli.StringFlag{Name: "filter", Usage: "only pins that are in one of these `STATES` somewhere: refused, waiting_for_provider, error, short, … (comma-separated)"},
 		},
 		Action: func(c *cli.Context) error {
 			cids, err := parseCIDs(c.Args().Slice())
@@ -58,8 +59,9 @@ func statusAll(c *cli.Context, api *client.Client) error {
 	if !c.Bool("json") {
 		fmt.Fprintf(out, "%d of %d members heard, %d of them agree on %d pins\n", agree.Heard, agree.Members, agree.Agree, agree.Count)
 	}
+	everything := c.Bool("json") || c.Bool("all") || c.IsSet("filter")
 	var pins, safe, short int
-	for sum, err := range api.StatusAll(c.Context, client.StatusOptions{Local: c.Bool("local")}) {
+	for sum, err := range api.StatusAll(c.Context, client.StatusOptions{Local: c.Bool("local"), Filter: c.String("filter")}) {
 		if err != nil {
 			return err
 		}
@@ -69,13 +71,13 @@ func statusAll(c *cli.Context, api *client.Client) error {
 		} else {
 			short++
 		}
-		if c.Bool("json") || c.Bool("all") || (sum.Short > 0 && short <= mostShown) {
+		if everything || (sum.Short > 0 && short <= mostShown) {
 			if err := printSummary(c, sum); err != nil {
 				return err
 			}
 		}
 	}
-	if short > mostShown && !c.Bool("all") && !c.Bool("json") {
+	if short > mostShown && !everything {
 		fmt.Fprintf(out, "… and %d more with too few copies (--all shows them)\n", short-mostShown)
 	}
 	if !c.Bool("json") {
@@ -96,17 +98,26 @@ func printSummary(c *cli.Context, s pinset.Summary) error {
 			names = append(names, p.Name)
 		}
 	}
-	missing := ""
-	if s.Short > 0 {
-		missing = fmt.Sprintf(", %d too few", s.Short)
+	head := []string{s.CID.String()}
+	if len(names) > 0 {
+		head = append(head, strings.Join(names, ", "))
 	}
-	fmt.Fprintf(out, "%s  %s  copies %d of %s%s\n", s.CID, strings.Join(names, ", "), s.Copies, copies(s.Want), missing)
+	if len(s.Pins) == 0 {
+		head = append(head, "not pinned: nobody said to keep it")
+	} else {
+		head = append(head, fmt.Sprintf("copies %d of %s", s.Copies, copies(s.Want)))
+	}
+	line := strings.Join(head, "  ")
+	if s.Short > 0 {
+		line += fmt.Sprintf(", %d too few", s.Short)
+	}
+	fmt.Fprintln(out, line)
 	t := newTable(out)
 	for _, h := range s.Holdings {
 		if h.Status == pinset.StatusRemote || h.Status == pinset.StatusUnpinned {
 			continue
 		}
-		t.row("  "+h.Name, h.Status.String(), "since "+ago(h.Since), holdingNote(h))
+		t.row("  "+h.Name, h.Status.String(), since(h.Since), holdingNote(h))
 	}
 	return t.flush()
 }
@@ -148,15 +159,7 @@ func recoverCommand() *cli.Command {
 				return err
 			}
 			if len(cids) == 0 {
-				for sum, err := range api.RecoverAll(c.Context, false) {
-					if err != nil {
-						return err
-					}
-					if err := printSummary(c, sum); err != nil {
-						return err
-					}
-				}
-				return nil
+				return recoverAll(c, api)
 			}
 			for _, id := range cids {
 				sum, err := api.Recover(c.Context, id)
@@ -170,4 +173,22 @@ func recoverCommand() *cli.Command {
 			return nil
 		},
 	})
+}
+
+// recoverAll tries everything again, and says so when there was nothing.
+func recoverAll(c *cli.Context, api *client.Client) error {
+	tried := 0
+	for sum, err := range api.RecoverAll(c.Context, false) {
+		if err != nil {
+			return err
+		}
+		if err := printSummary(c, sum); err != nil {
+			return err
+		}
+		tried++
+	}
+	if tried == 0 && !c.Bool("json") {
+		fmt.Fprintln(c.App.Writer, "nothing failed, and nothing waits")
+	}
+	return nil
 }

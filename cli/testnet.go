@@ -36,16 +36,26 @@ func testnetCommand() *cli.Command {
 					if err != nil {
 						return err
 					}
-					return testnet.CutRunning(c.Context, c.String("in"), groups)
+					return told(c, "cut: each group hears only itself now", testnet.CutRunning(c.Context, c.String("in"), groups))
 				},
 			}),
 			command(&cli.Command{
 				Name: "heal", Usage: "join the running network again",
-				Flags:  []cli.Flag{inFlag()},
-				Action: func(c *cli.Context) error { return testnet.HealRunning(c.Context, c.String("in")) },
+				Flags: []cli.Flag{inFlag()},
+				Action: func(c *cli.Context) error {
+					return told(c, "healed", testnet.HealRunning(c.Context, c.String("in")))
+				},
 			}),
 		},
 	})
+}
+
+// told says that something was done, unless it was not.
+func told(c *cli.Context, done string, err error) error {
+	if err == nil && !c.Bool("json") {
+		fmt.Fprintln(c.App.Writer, done)
+	}
+	return err
 }
 
 func inFlag() cli.Flag {
@@ -94,7 +104,11 @@ func runTestnet(c *cli.Context) error {
 	if c.Bool("once") || c.Context.Err() != nil {
 		return nil
 	}
-	fmt.Fprintf(out, "\nthe sample is safe. Split the network with `pinfold testnet cut p1 p2,p3`, join it with `pinfold testnet heal`;\nCtrl-C ends it.\n")
+	in := ""
+	if net.Dir() != testnet.DefaultDir() {
+		in = " --in " + net.Dir()
+	}
+	fmt.Fprintf(out, "\nthe sample is safe. Split the network with `pinfold testnet cut%s p1 p2,p3`, join it with `pinfold testnet heal%s`;\nCtrl-C ends it.\n", in, in)
 	<-c.Context.Done()
 	fmt.Fprintln(out, "\nending …")
 	return nil

@@ -35,8 +35,13 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 		if code := Run(context.Background(), args, Streams{Out: &out, Err: &errs}); code != 0 {
 			t.Errorf("%s --help: exit code %d: %s", name, code, errs.String())
 		}
-		if len(c.Subcommands) == 0 && !strings.Contains(out.String(), "EXIT CODES") {
+		if !strings.Contains(out.String(), "EXIT CODES") {
 			t.Errorf("%s --help does not list the exit codes:\n%s", name, out.String())
+		}
+		for line := range strings.Lines(out.String()) {
+			if strings.Contains(line, "(default: false)") || strings.Count(line, "(default:") > 1 {
+				t.Errorf("%s --help: a switch that is off, or two defaults: %s", name, line)
+			}
 		}
 	})
 }
@@ -63,6 +68,10 @@ func TestMistakesAreExplained(t *testing.T) {
 		{"testnet --peers 0", 2, []string{"0 peers", "1 to 50"}},
 		{"testnet bogus", 2, []string{`"bogus"`}},
 		{"up --set give", 2, []string{"KEY=VALUE"}},
+		{"--dir /nonexistent/pinfold up --set netwrok.mdns=false", 2, []string{`--set: unknown key "netwrok.mdns"`, "did you mean network.mdns?"}},
+		{"--dir /nonexistent/pinfold up extra", 2, []string{"pinfold up extra", "takes no arguments"}},
+		{"--dir /nonexistent/pinfold invite bob", 2, []string{"takes no arguments"}},
+		{"help bogus", 2, []string{"bogus", "pinfold --help"}},
 	} {
 		var out, errs bytes.Buffer
 		code := Run(context.Background(), append([]string{"pinfold"}, strings.Fields(tc.args)...), Streams{Out: &out, Err: &errs})

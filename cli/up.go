@@ -110,9 +110,14 @@ func greet(w io.Writer, dir daemon.Dir, g daemon.Greeting) {
 	for _, note := range g.Notes {
 		fmt.Fprintf(w, "\n  note: %s\n", note)
 	}
-	self := "pinfold"
-	if def, err := daemon.DefaultDir(); err != nil || string(dir) != def {
-		self += " --dir " + string(dir)
+	me := self(dir)
+	fmt.Fprintf(w, "\nnext:\n  %s add FILE        keep a file or directory (-r)\n  %s invite          let a friend join\n  %s status          what is kept, and where\n\n", me, me, me)
+}
+
+// self is how the program is called for the peer in dir.
+func self(dir daemon.Dir) string {
+	if def, err := daemon.DefaultDir(); err == nil && string(dir) == def {
+		return "pinfold"
 	}
-	fmt.Fprintf(w, "\nnext:\n  %s add FILE        keep a file or directory (-r)\n  %s invite          let a friend join\n  %s status          what is kept, and where\n\n", self, self, self)
+	return "pinfold --dir " + string(dir)
 }

@@ -74,7 +74,7 @@ func New(ctx context.Context, o Options) (_ *Daemon, err error) {
 			err = errors.Join(err, d.closers.unwind())
 		}
 	}()
-	lock, err := o.Dir.lock()
+	lock, err := o.lock()
 	if err != nil {
 		return nil, err
 	}

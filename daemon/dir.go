@@ -178,7 +178,11 @@ func (c clusterDir) load() (*identity.Founding, identity.Secret, error) {
 	if secret, err = identity.LoadSecret(c.path("secret")); err != nil {
 		return nil, secret, err
 	}
-	return f, secret, f.CheckSecret(secret)
+	if err := f.CheckSecret(secret); err != nil {
+		return nil, secret, (&pinset.Error{Kind: pinset.KindInvalid, Msg: "read " + c.path("secret"), Err: err}).
+			WithHint("put the file back from a backup, or join again with an invite: pinfold --dir OTHER join INVITE")
+	}
+	return f, secret, nil
 }
 
 // setAside renames a cluster's directory so that it is no longer started, and is

@@ -7,10 +7,21 @@ import (
 	"os"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/ipfsclient"
 	"github.com/pinfold/pinfold/pinset"
 )
+
+// lock claims the directory. A configuration that cannot work is refused before
+// anything is made there.
+func (o Options) lock() (*flock.Flock, error) {
+	if _, _, err := Load(o.Dir.Config(), o.Flags); err != nil {
+		return nil, err
+	}
+	return o.Dir.lock()
+}
 
 // settle makes the decisions of a first start and writes them to the
 // configuration, so that they are made once: how much is lent, and which IPFS
@@ -74,7 +85,7 @@ func (o Options) found(name string) (clusterDir, error) {
 
 // Init makes a peer and a cluster without running them.
 func Init(ctx context.Context, o Options, clusterName string) (identity.ClusterID, error) {
-	lock, err := o.Dir.lock()
+	lock, err := o.lock()
 	if err != nil {
 		return "", err
 	}

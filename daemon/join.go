@@ -37,7 +37,7 @@ func Join(ctx context.Context, o Options, text string) (Joined, error) {
 	if err != nil {
 		return Joined{}, err
 	}
-	lock, err := o.Dir.lock()
+	lock, err := o.lock()
 	if err != nil {
 		return Joined{}, err
 	}

@@ -25,10 +25,11 @@ const (
 
 // Setting is one key of the configuration as `pinfold config show` prints it.
 type Setting struct {
-	Key, Value string
-	Source     Source
-	Doc        string
-	Env        string
+	Key    string `json:"key"`
+	Value  string `json:"value"`
+	Source Source `json:"source"`
+	Doc    string `json:"doc"`
+	Env    string `json:"env"`
 }
 
 // value is one typed setting: it reads and writes what people write.
@@ -87,10 +88,9 @@ func Load(path string, flags map[string]string) (Config, []Setting, error) {
 	if err != nil {
 		return cfg, nil, err
 	}
-	known := keys()
-	for key := range file {
-		if !slices.Contains(known, key) {
-			return cfg, nil, unknown(pinset.Invalid("%s: unknown key %q", path, key), key, known)
+	for place, given := range map[string]map[string]string{path: file, "--set": flags} {
+		if err := onlyKnown(place, given); err != nil {
+			return cfg, nil, err
 		}
 	}
 	var out []Setting
@@ -123,6 +123,17 @@ func Load(path string, flags map[string]string) (Config, []Setting, error) {
 	return cfg, out, cfg.Validate()
 }
 
+// onlyKnown refuses a key that is not in the table: a typo must not pass for a setting.
+func onlyKnown(place string, given map[string]string) error {
+	known := keys()
+	for key := range given {
+		if !slices.Contains(known, key) {
+			return unknown(pinset.Invalid("%s: unknown key %q", place, key), key, known)
+		}
+	}
+	return nil
+}
+
 func keys() []string {
 	var out []string
 	for _, s := range table() {
@@ -143,6 +154,8 @@ func readFile(path string) (map[string]string, error) {
 	switch v, ok := raw["version"].(int64); {
 	case ok && v > ConfigVersion:
 		return nil, pinset.Invalid("%s: version %d is from a newer pinfold (this one writes %d)", path, v, ConfigVersion)
+	case raw["version"] == nil:
+		return nil, pinset.Invalid("%s: it says no version: want version = %d in its first line", path, ConfigVersion)
 	case !ok || v < 1:
 		return nil, pinset.Invalid("%s: version %v: want version = %d", path, raw["version"], ConfigVersion)
 	}
