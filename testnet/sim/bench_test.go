@@ -83,7 +83,7 @@ func BenchmarkVisible(b *testing.B) {
 					return
 				}
 				due := began.Add(time.Duration(n) * time.Second / rate)
-				time.Sleep(time.Until(due))
+				<-time.After(time.Until(due))
 				r, err := writer.State.Commit(ctx, benchPin(n))
 				if err != nil {
 					b.Error(err)
