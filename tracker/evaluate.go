@@ -25,7 +25,6 @@ const (
 // gathered, since many small looks cost more than one. While changes pour in, who
 // writes them goes first.
 func (t *Tracker) listen(ctx context.Context, out chan<- Changes) error {
-	gather := gatherTime
 	for {
 		c, err := t.deps.Feed.Next(ctx)
 		if err != nil {
@@ -36,7 +35,8 @@ func (t *Tracker) listen(ctx context.Context, out chan<- Changes) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if gather = gatherTime; len(c.CIDs) >= pouring {
+		gather := gatherTime
+		if len(c.CIDs) >= pouring {
 			gather = gatherMost
 		}
 		if !pause(ctx, gather) {
