@@ -36,7 +36,7 @@ type Config struct {
 
 	Heartbeat time.Duration // between heartbeats of an idle peer; 0: 30 s
 
-	// NewHost makes the host; nil: libp2p.New. A simulation adds its own options.
+	// NewHost makes the host; nil: libp2p.New with limits of ours. A simulation adds its own options.
 	NewHost func(...libp2p.Option) (host.Host, error)
 
 	Log *slog.Logger
@@ -56,7 +56,7 @@ func (c Config) withDefaults() Config {
 		c.Heartbeat = defaultHeartbeat
 	}
 	if c.NewHost == nil {
-		c.NewHost = libp2p.New
+		c.NewHost = realHost
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -27,7 +27,7 @@ const (
 const (
 	knockTime     = time.Minute    // that a stranger's connection lasts
 	candidateTime = 24 * time.Hour // first syncs over a slow line take long
-	maxStrangers  = 32             // connections
+	maxStrangers  = 16             // connections
 	maxCandidates = 256
 	maxHosts      = 1024 // remote addresses with a limit of their own
 	handshakeTime = 20 * time.Second

@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
@@ -60,6 +61,27 @@ func newHost(cfg Config, d hostDeps) (host.Host, error) {
 	h, err := cfg.NewHost(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("make host: %w", err)
+	}
+	return h, nil
+}
+
+// realHost makes a host on this machine. Its limits are libp2p's own, but that more
+// than eight members may live behind one address: a school, a hackerspace, a
+// hoster.
+func realHost(opts ...libp2p.Option) (host.Host, error) {
+	scaled := rcmgr.DefaultLimits
+	libp2p.SetDefaultServiceLimits(&scaled)
+	limits, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(scaled.AutoScale()), rcmgr.WithMetricsDisabled(),
+		rcmgr.WithLimitPerSubnet(
+			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: 128}},
+			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 56, ConnCount: 128}, {PrefixLength: 48, ConnCount: 512}},
+		))
+	if err != nil {
+		return nil, fmt.Errorf("make resource manager: %w", err)
+	}
+	h, err := libp2p.New(append(opts, libp2p.ResourceManager(limits))...)
+	if err != nil {
+		return nil, errors.Join(err, limits.Close())
 	}
 	return h, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -77,9 +78,9 @@ func TestJoinRefused(t *testing.T) {
 		{"wrong secret", wrongSecret, c.record(k), "secret or address wrong"},
 		{"another cluster", wrongCluster, c.record(k), "another cluster"},
 		{"record of somebody else", c.invite(a), c.record(foreign), "another peer's"},
-		{"proof of another secret", c.invite(a), badProof, "refused"},
-		{"no record", c.invite(a), nil, "refused"},
-		{"garbage", c.invite(a), []byte("garbage"), "refused"},
+		{"proof of another secret", c.invite(a), badProof, "secret"},
+		{"no record", c.invite(a), nil, "envelope"},
+		{"garbage", c.invite(a), []byte("garbage"), "envelope"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := FetchFounding(t.Context(), Config{Key: k}, tc.invite, tc.record)
@@ -203,19 +204,38 @@ func TestARemovedMemberIsDropped(t *testing.T) {
 
 func TestKnockingIsRateLimited(t *testing.T) {
 	t.Parallel()
-	c := newClub(t, 1)
-	a := c.play(c.keys[0], nil)
-	refused := false
-	for range 40 {
-		h := outsider(t, c.secret)
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-		_ = h.Connect(ctx, a.info())
-		cancel()
-		refused = refused || a.faults.counted(faultStranger) > 0
-		_ = h.Close()
-		if refused {
-			return
+	g := newGater("me", nil, nil, &faults{})
+	let := 0
+	for range 1000 {
+		if g.mayKnock("192.0.2.1") {
+			let++
 		}
 	}
-	t.Error("40 strangers from one address, none refused")
+	if let < 30 || let > 32 {
+		t.Errorf("%d of 1000 knocks from one address, want 30", let)
+	}
+	if !g.mayKnock("192.0.2.2") {
+		t.Error("another address pays for it")
+	}
+	for i := range 10 * maxHosts {
+		g.mayKnock(fmt.Sprint(i))
+	}
+	if len(g.limits) > maxHosts {
+		t.Errorf("%d addresses are remembered", len(g.limits))
+	}
+}
+
+func TestStrangersAreFew(t *testing.T) {
+	t.Parallel()
+	c := newClub(t, 1)
+	a := c.play(c.keys[0], nil)
+	for range maxStrangers + 8 {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		_ = outsider(t, c.secret).Connect(ctx, a.info())
+		cancel()
+	}
+	eventually(t, "counted", func() bool { return a.faults.counted(faultStranger) >= 8 })
+	if n := len(a.host.Network().Peers()); n > maxStrangers {
+		t.Errorf("%d strangers are connected", n)
+	}
 }
