@@ -81,6 +81,9 @@ type fetching struct {
 
 // GetBlock returns a block that a peer sent, or that came here meanwhile.
 func (s *fetching) GetBlock(ctx context.Context, c cid.Cid) (blocks.Block, error) {
+	if b := emptyBlock(c); b != nil {
+		return b, nil
+	}
 	for {
 		fl, first := s.f.join(c)
 		if first {
@@ -130,6 +133,20 @@ func (s *fetching) GetBlocks(ctx context.Context, cs []cid.Cid) (<-chan blocks.B
 		}
 	}()
 	return out, nil
+}
+
+// emptyBlock returns the block of c if it has no bytes, which needs no asking: an
+// empty file has such a leaf, and boxo's bitswap says that it has it and never sends
+// it.
+func emptyBlock(c cid.Cid) blocks.Block {
+	if of, err := c.Prefix().Sum(nil); err != nil || !of.Equals(c) {
+		return nil
+	}
+	b, err := blocks.NewBlockWithCid(nil, c)
+	if err != nil {
+		return nil
+	}
+	return b
 }
 
 func (f *fetcher) join(c cid.Cid) (fl *flight, first bool) {

@@ -56,18 +56,24 @@ func (n *Node) markPin(ctx context.Context, live *store.Seen, r pinRecord) error
 }
 
 // collector decides when to collect without being asked: when the blocks take nine
-// tenths of StorageMax and something has happened since the last time that may have
-// left garbage.
+// tenths of what they may, and something has happened since the last time that may
+// have left garbage.
 type collector struct {
 	unpinned, used uint64 // at the end of the last collection
 }
 
 func (c *collector) due(n *Node) bool {
-	limit, used := n.cfg.StorageMax, n.store.Used()
-	if limit == 0 || used < limit-limit/10 {
+	used := n.store.Used()
+	room := n.cfg.StorageMax
+	if free, err := n.store.Free(); err == nil && free > 0 { // of the disk, less what is spared
+		if most := used + free - min(free, n.cfg.Spare); room == 0 || most < room {
+			room = most
+		}
+	}
+	if room == 0 || used < room-room/10 {
 		return false
 	}
-	return n.unpinned.Load() != c.unpinned || used > c.used+limit/100
+	return n.unpinned.Load() != c.unpinned || used > c.used+room/100
 }
 
 func (c *collector) tidy(ctx context.Context, n *Node) error {

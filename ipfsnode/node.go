@@ -29,6 +29,7 @@ type Config struct {
 	Listen     []ma.Multiaddr     // TCP and QUIC; empty: dial only
 	Key        crypto.PrivKey     // nil: kept in Dir, made at the first start
 	StorageMax uint64             // bytes that blocks may take; 0: no limit of its own
+	Spare      uint64             // bytes of the file system that blocks leave free; 0: 100 MiB
 	Allowed    func(peer.ID) bool // whom blocks are served to; nil: nobody. Called often, concurrently
 	Blockstore string             // store.Flatfs (default) or store.Badger
 	Agent      string             // told to other nodes; default "pinfold"
@@ -39,6 +40,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Allowed == nil {
 		c.Allowed = func(peer.ID) bool { return false }
+	}
+	if c.Spare == 0 {
+		c.Spare = 100 << 20
 	}
 	if c.Agent == "" {
 		c.Agent = "pinfold"
@@ -89,7 +93,7 @@ func New(cfg Config) (n *Node, err error) {
 		}
 	}
 	n.store, err = store.Open(store.Config{
-		Dir: filepath.Join(cfg.Dir, "blocks"), Kind: cfg.Blockstore, Limit: cfg.StorageMax, Tmp: n.tmp, DB: n.db,
+		Dir: filepath.Join(cfg.Dir, "blocks"), Kind: cfg.Blockstore, Limit: cfg.StorageMax, Spare: n.cfg.Spare, Tmp: n.tmp, DB: n.db,
 		Arrived: func(ctx context.Context, b blocks.Block) { n.swarm.arrived(ctx, b) },
 	})
 	if err != nil {
@@ -191,7 +195,7 @@ func openDB(dir string) (*pebble.DB, error) {
 	defer cache.Unref()
 	db, err := pebble.Open(dir, &pebble.Options{Cache: cache, MemTableSize: 1 << 20, MaxOpenFiles: 64, Logger: store.Quiet{}})
 	if err != nil {
-		return nil, fmt.Errorf("open pins: %w", err)
+		return nil, pinset.Wrap(pinset.KindUnavailable, err, "open pins (is another process using %s?)", dir)
 	}
 	return db, nil
 }

@@ -5,10 +5,18 @@ import (
 	"context"
 	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/ipfs/boxo/files"
 	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -137,6 +145,9 @@ func TestAddPinReadCollect(t *testing.T) {
 	if err != nil || size.Bytes != used(t, n) || size.Blocks != 13 || before <= size.Bytes {
 		t.Errorf("size %+v, %v; used %d, before %d", size, err, used(t, n), before)
 	}
+	if kept, err := n.PinSize(t.Context(), root); err != nil || kept != size {
+		t.Errorf("size with the pin %+v, %v; want %+v", kept, err, size)
+	}
 	if !bytes.Equal(read(t, n, root.String()), data) {
 		t.Error("read something else")
 	}
@@ -199,5 +210,116 @@ func TestStrangersGetNothing(t *testing.T) {
 	}
 	if n := used(t, stranger); n != 0 {
 		t.Errorf("a stranger has %d bytes", n)
+	}
+}
+
+// Connections to members come back when they break, and are let go with the member.
+func TestConnectionsToMembersAreKept(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for a pause of some seconds before a new connection")
+	}
+	var allowed sync.Map
+	a := testNode(t)
+	b := testNode(t, func(c *Config) {
+		c.Allowed = func(p peer.ID) bool { _, ok := allowed.Load(p); return ok }
+	})
+	other := a.swarm.host.ID()
+	allowed.Store(other, true)
+	connect(t, b, a)
+	back := make(chan struct{}, 10)
+	b.swarm.host.Network().Notify(&network.NotifyBundle{ConnectedF: func(network.Network, network.Conn) { back <- struct{}{} }})
+	if err := b.swarm.host.Network().ClosePeer(other); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-back:
+	case <-time.After(time.Minute):
+		t.Error("not connected again")
+	}
+	b.swarm.forget()
+	if !b.swarm.host.ConnManager().IsProtected(other, "") {
+		t.Error("the connection to a member is not protected")
+	}
+	allowed.Delete(other)
+	b.swarm.forget()
+	if b.swarm.host.ConnManager().IsProtected(other, "") || len(b.swarm.peering.ListPeers()) != 0 {
+		t.Error("a former member's connection is kept")
+	}
+}
+
+func TestOneProcessAtATime(t *testing.T) {
+	n := testNode(t)
+	if _, err := New(Config{Dir: n.cfg.Dir}); pinset.KindOf(err) != pinset.KindUnavailable {
+		t.Errorf("second node on one directory: %v", err)
+	}
+}
+
+func TestKeyIsKept(t *testing.T) {
+	dir := t.TempDir()
+	var ids [2]peer.ID
+	for i := range ids {
+		n, err := New(Config{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[i] = n.swarm.host.ID()
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := os.Stat(filepath.Join(dir, "key"))
+	if err != nil || info.Mode().Perm() != 0o600 || ids[0] != ids[1] {
+		t.Errorf("identities %v, key %v, %v", ids, info.Mode(), err)
+	}
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	n := testNode(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- n.Run(ctx) }()
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSparedDisk(t *testing.T) {
+	n := testNode(t, func(c *Config) { c.Spare = 1 << 62 })
+	for _, err := range n.Add(t.Context(), file([]byte("x")), pinset.AddOptions{}, "x") {
+		if pinset.KindOf(err) != pinset.KindRefused || pinset.HintOf(err) == "" {
+			t.Errorf("add to a disk without room: %v", err)
+		}
+	}
+}
+
+func TestPinRecords(t *testing.T) {
+	n := testNode(t)
+	want := map[string]bool{}
+	for i := range 1000 {
+		c := cid.NewCidV1(cid.Raw, mustHash(t, strconv.Itoa(i)))
+		want[c.String()] = true
+		err := n.db.Set(pinKey(c), pinRecord{cid: c, mode: pinset.Mode(i % 2), name: strings.Repeat("n", i%256), size: pinset.Progress{Blocks: uint64(i), Bytes: 1 << (i % 60)}}.encode(), pebble.NoSync)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := n.pins.get(c)
+		if err != nil || r.mode != pinset.Mode(i%2) || len(r.name) != i%256 || r.size.Blocks != uint64(i) || r.size.Bytes != 1<<(i%60) {
+			t.Fatalf("pin %d: %+v, %v", i, r, err)
+		}
+	}
+	for p, err := range n.Pins(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		delete(want, p.CID.String())
+	}
+	if len(want) != 0 {
+		t.Errorf("%d pins were not listed", len(want))
+	}
+	for _, torn := range [][]byte{nil, {1}, {2, 0, 0, 0}, {1, 0, 0x80, 0x80}, {1, 0, 0, 0x80}} {
+		if _, err := decodePin(pinKey(cid.NewCidV1(cid.Raw, mustHash(t, "x"))), torn); err == nil {
+			t.Errorf("read %x as a pin", torn)
+		}
 	}
 }

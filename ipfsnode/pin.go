@@ -126,6 +126,13 @@ func (n *Node) PinOf(ctx context.Context, c cid.Cid) (pinset.NodePin, error) {
 	return r.nodePin(), err
 }
 
+// PinSize returns the distinct blocks that a pin had when it was made, without looking
+// for them. KindNotFound: there is no pin.
+func (n *Node) PinSize(_ context.Context, c cid.Cid) (pinset.Progress, error) {
+	r, err := n.pins.get(c)
+	return r.size, err
+}
+
 // Pins yields all root pins there are at its start, in no order of meaning.
 func (n *Node) Pins(ctx context.Context) iter.Seq2[pinset.NodePin, error] {
 	return func(yield func(pinset.NodePin, error) bool) {

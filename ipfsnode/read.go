@@ -7,6 +7,7 @@ import (
 	"iter"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/ipfs/boxo/files"
 	"github.com/ipfs/boxo/ipld/merkledag"
@@ -41,8 +42,6 @@ func (n *Node) Open(ctx context.Context, path string) (files.Node, error) {
 // List yields the entries of the directory at path, which may be a sharded one; of a file, nothing.
 func (n *Node) List(ctx context.Context, path string) iter.Seq2[pinset.Link, error] {
 	return func(yield func(pinset.Link, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
 		if err := n.list(ctx, path, yield); err != nil && !errors.Is(err, errStopped) {
 			yield(pinset.Link{}, err)
 		}
@@ -52,6 +51,10 @@ func (n *Node) List(ctx context.Context, path string) iter.Seq2[pinset.Link, err
 var errStopped = errors.New("stopped")
 
 func (n *Node) list(ctx context.Context, path string, yield func(pinset.Link, error) bool) error {
+	var ahead sync.WaitGroup
+	defer ahead.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	dag := n.reader(ctx)
 	nd, err := resolve(ctx, dag, path)
 	if err != nil {
@@ -64,11 +67,8 @@ func (n *Node) list(ctx context.Context, path string, yield func(pinset.Link, er
 	if err != nil {
 		return pinset.Wrap(pinset.KindInvalid, err, "list %s", path)
 	}
-	for r := range dir.EnumLinksAsync(ctx) {
-		if r.Err != nil {
-			return fmt.Errorf("list %s: %w", path, r.Err)
-		}
-		l, err := describe(ctx, dag, r.Link)
+	for next := range describeAll(ctx, &ahead, dag, dir.EnumLinksAsync(ctx)) {
+		l, err := next()
 		if err != nil {
 			return fmt.Errorf("list %s: %w", path, err)
 		}
@@ -77,6 +77,36 @@ func (n *Node) list(ctx context.Context, path string, yield func(pinset.Link, er
 		}
 	}
 	return ctx.Err()
+}
+
+// describeAhead is how many entries of a directory are looked at ahead of the one
+// that is yielded: each may have to be fetched.
+const describeAhead = 16
+
+// describeAll gives, for each link in its turn, a function that waits for what was
+// found out. It ends with ctx; wg has what it started.
+func describeAll(ctx context.Context, wg *sync.WaitGroup, dag ipld.NodeGetter, links <-chan unixfs.LinkResult) <-chan func() (pinset.Link, error) {
+	out := make(chan func() (pinset.Link, error), describeAhead)
+	wg.Go(func() {
+		defer close(out)
+		for r := range links {
+			look := sync.OnceValues(func() (pinset.Link, error) {
+				if r.Err != nil {
+					return pinset.Link{}, r.Err
+				}
+				return describe(ctx, dag, r.Link)
+			})
+			select {
+			case out <- look:
+				if r.Err == nil && r.Link.Cid.Type() == cid.DagProtobuf {
+					wg.Go(func() { _, _ = look() }) // whoever takes it from the channel gets its outcome
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return out
 }
 
 // describe finds out what a directory's entry is.

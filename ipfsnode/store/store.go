@@ -23,6 +23,7 @@ type Config struct {
 	Dir   string     // of the blocks
 	Kind  string     // Flatfs or Badger, "" is Flatfs
 	Limit uint64     // bytes that blocks may take, 0: no limit
+	Spare uint64     // bytes of the file system that blocks leave free
 	Tmp   string     // existing directory for what does not fit into memory
 	DB    *pebble.DB // for the counts
 
@@ -149,9 +150,10 @@ func (s *Store) putLocked(ctx context.Context, part int, key ds.Key, data []byte
 	if err != nil || has && !s.usage.suspect(part) {
 		return false, err
 	}
-	if used := s.usage.bytes(); !has && s.cfg.Limit > 0 && used+uint64(len(data)) > s.cfg.Limit {
-		return false, pinset.Errorf(pinset.KindRefused, "over the limit of %s: %s in use", pinset.FormatSize(s.cfg.Limit), pinset.FormatSize(used)).
-			WithHint("free space: unpin and collect garbage, or raise the limit")
+	if !has {
+		if err := s.room(uint64(len(data))); err != nil {
+			return false, err
+		}
 	}
 	if err := s.disk.Put(ctx, key, data); err != nil {
 		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
@@ -164,6 +166,22 @@ func (s *Store) putLocked(ctx context.Context, part int, key ds.Key, data []byte
 		s.usage.add(part, 1, int64(len(data)))
 	}
 	return true, nil
+}
+
+// room says whether n more bytes may be stored.
+func (s *Store) room(n uint64) error {
+	if used := s.usage.bytes(); s.cfg.Limit > 0 && used+n > s.cfg.Limit {
+		return pinset.Errorf(pinset.KindRefused, "over the limit of %s: %s in use", pinset.FormatSize(s.cfg.Limit), pinset.FormatSize(used)).
+			WithHint("unpin and collect garbage, or raise the limit")
+	}
+	if s.cfg.Spare == 0 {
+		return nil
+	}
+	if free, err := s.Free(); err == nil && free > 0 && free < s.cfg.Spare+n {
+		return pinset.Errorf(pinset.KindRefused, "the disk is nearly full: %s free, %s are left to others", pinset.FormatSize(free), pinset.FormatSize(s.cfg.Spare)).
+			WithHint("free space on the disk, or unpin and collect garbage")
+	}
+	return nil
 }
 
 // Get returns a block's bytes, or an ipld.ErrNotFound.

@@ -150,8 +150,8 @@ func (s *Store) Checkpoint(ctx context.Context) error {
 		mu := &s.stripes[i%len(s.stripes)]
 		mu.Lock()
 		cp.parts[i] = partCount{p.blocks.Load(), p.bytes.Load(), s.disk.stamp(i)}
-		if p.stale.Load() || cp.parts[i].stamp > time.Now().Add(-stampTick).UnixNano() {
-			cp.parts[i].stamp = 0 // a later change might show the same stamp
+		if p.stale.Load() || tooFresh(cp.parts[i].stamp, time.Now()) {
+			cp.parts[i].stamp = 0
 		}
 		mu.Unlock()
 	}
@@ -165,8 +165,15 @@ func (s *Store) Checkpoint(ctx context.Context) error {
 	return nil
 }
 
-// stampTick is more than the coarsest clock that file systems stamp directories with.
-const stampTick = 50 * time.Millisecond
+// tooFresh says that a change after now might leave the same stamp: file systems
+// stamp directories by the tick of the kernel's clock, some by whole seconds.
+func tooFresh(stamp int64, now time.Time) bool {
+	tick := 50 * time.Millisecond
+	if stamp%int64(time.Second) == 0 {
+		tick = 3 * time.Second
+	}
+	return stamp > now.Add(-tick).UnixNano()
+}
 
 type partCount struct{ blocks, bytes, stamp int64 }
 
