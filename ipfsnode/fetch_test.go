@@ -9,9 +9,12 @@ import (
 	"time"
 
 	"github.com/ipfs/boxo/exchange"
+	"github.com/ipfs/boxo/files"
 	"github.com/ipfs/boxo/ipld/merkledag"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
+
+	"github.com/pinfold/pinfold/pinset"
 )
 
 // lossy is a bitswap that loses the first wants of each block and answers a later
@@ -146,4 +149,23 @@ func TestFetcherHandsOver(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 	})
+}
+
+// TestAnEmptyFileTravels: boxo's bitswap never sends a block without bytes.
+func TestAnEmptyFileTravels(t *testing.T) {
+	a, b := testNode(t), testNode(t)
+	connect(t, a, b)
+	raw := true
+	dir := files.NewMapDirectory(map[string]files.Node{"d": files.NewMapDirectory(map[string]files.Node{
+		"empty": files.NewBytesFile(nil), "full": files.NewBytesFile([]byte("x")),
+	})})
+	root := add(t, a, dir, pinset.AddOptions{CIDVersion: 1, RawLeaves: &raw}, "p")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := b.Pin(ctx, root, pinset.PinOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, b, root.String()+"/empty"); len(got) != 0 {
+		t.Errorf("the empty file has %d bytes", len(got))
+	}
 }
