@@ -99,6 +99,10 @@ func (c Config) Domains() []string {
 	return out
 }
 
+// leastGive is what a peer lends at least: allocation counts in MiB, and who
+// forgets the unit should hear of it.
+const leastGive = 1 << 20
+
 // Validate says what cannot work, naming key, value and what is possible.
 func (c Config) Validate() error {
 	if c.Name == "" || len(c.Name) > pinset.MaxName {
@@ -115,6 +119,9 @@ func (c Config) Validate() error {
 		if err := oneOf(check.key, check.value, check.possible); err != nil {
 			return err
 		}
+	}
+	if c.Give > 0 && c.Give < leastGive {
+		return pinset.Invalid("give %s: want at least %s, with a unit as in 500GB", pinset.FormatSize(c.Give), pinset.FormatSize(leastGive))
 	}
 	if c.Tracker.Concurrency < 1 || c.Tracker.Concurrency > 256 {
 		return pinset.Invalid("tracker.concurrency %d: want 1 to 256", c.Tracker.Concurrency)

@@ -52,6 +52,7 @@ func TestConfigurationMistakesAreNamed(t *testing.T) {
 		{"no version", "name = \"x\"\n", "want version = 1", ""},
 		{"newer version", "version = 2\n", "newer pinfold", ""},
 		{"bad size", "version = 1\ngive = \"much\"\n", `give: size "much"`, ""},
+		{"size without a unit", "version = 1\ngive = 5\n", "give 5 B: want at least 1.05 MB", ""},
 		{"bad duration", "version = 1\n[tracker]\ngrace = \"1 day\"\n", "tracker.grace", ""},
 		{"bad mode", "version = 1\n[ipfs]\nnode = \"kobo\"\n", `ipfs.node "kobo"`, "kubo"},
 		{"bad bool", "version = 1\n[network]\nmdns = \"maybe\"\n", "want true or false", ""},

@@ -161,6 +161,10 @@ func (d *Daemon) Greeting() Greeting {
 		Name: d.cfg.Name, Peer: d.key.ID().String(), Cluster: string(d.peer.founding.ID()), ClusterName: d.peer.founding.Name(),
 		Node: d.node.about, Give: d.cfg.Give, API: d.api.Addrs(), Notes: d.node.notes,
 	}
+	if free, err := freeSpace(string(d.opts.Dir)); err == nil && d.node.own && free < d.cfg.Give {
+		g.Notes = append(g.Notes, fmt.Sprintf("%s are lent and %s are free here: what does not fit is refused, and goes to another member",
+			pinset.FormatSize(d.cfg.Give), pinset.FormatSize(free)))
+	}
 	for _, a := range d.peer.network.Addrs() {
 		g.Addresses = append(g.Addresses, a.String())
 	}

@@ -4,6 +4,6 @@ package daemon
 
 import "github.com/pinfold/pinfold/pinset"
 
-func halfOfFree(string) (uint64, error) {
-	return 0, pinset.Invalid("give: not set, and free space cannot be measured on this system").WithHint("pinfold up --give 500GB")
+func freeSpace(string) (uint64, error) {
+	return 0, pinset.Invalid("free space cannot be measured on this system").WithHint("say what you lend: pinfold up --give 500GB")
 }

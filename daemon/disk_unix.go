@@ -8,11 +8,11 @@ import (
 	"github.com/pinfold/pinfold/pinset"
 )
 
-// halfOfFree is what a peer lends when nobody says otherwise, in bytes.
-func halfOfFree(dir string) (uint64, error) {
+// freeSpace is what the file system of dir has left, in bytes.
+func freeSpace(dir string) (uint64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, pinset.Wrap(pinset.KindUnavailable, err, "measure free space of %s", dir)
 	}
-	return st.Bavail * uint64(st.Bsize) / 2, nil
+	return st.Bavail * uint64(st.Bsize), nil
 }

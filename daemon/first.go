@@ -48,9 +48,11 @@ func (o Options) settle(ctx context.Context) (Config, error) {
 		}
 	}
 	if cfg.Give == 0 {
-		if cfg.Give, err = halfOfFree(string(o.Dir)); err != nil {
+		free, err := freeSpace(string(o.Dir))
+		if err != nil {
 			return cfg, err
 		}
+		cfg.Give = max(free/2, leastGive)
 		keep.Give, decided = cfg.Give, true
 	}
 	if cfg.IPFS.Node == "auto" && o.Node == nil {

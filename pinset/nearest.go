@@ -5,7 +5,7 @@ package pinset
 func Nearest(given string, possible []string) string {
 	best, dist := "", 4
 	for _, p := range possible {
-		if d := editDistance(given, p); d < dist && d < len(p) {
+		if d := editDistance(given, p); d < dist && 2*d <= len(p) {
 			best, dist = p, d
 		}
 	}

@@ -215,8 +215,8 @@ func BenchmarkDecode(b *testing.B) {
 }
 
 func TestNearestFindsWhatWasMeant(t *testing.T) {
-	words := []string{"name", "give", "ipfs.node", "api.listen"}
-	for given, want := range map[string]string{"nmae": "name", "ipfs_node": "ipfs.node", "api.listn": "api.listen", "zzz": "", "": "", "give": "give"} {
+	words := []string{"name", "give", "ipfs.node", "api.listen", "auto"}
+	for given, want := range map[string]string{"nmae": "name", "ipfs_node": "ipfs.node", "api.listn": "api.listen", "zzz": "", "foo": "", "": "", "give": "give"} {
 		if got := Nearest(given, words); got != want {
 			t.Errorf("Nearest(%q) = %q, want %q", given, got, want)
 		}
