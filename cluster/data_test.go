@@ -259,6 +259,8 @@ func TestConnectHoldersRemembers(t *testing.T) {
 		}
 		connect(2, 2, "at first")
 		connect(0, 0, "at once again")
+		time.Sleep(connectAgain / 2)
+		connect(0, 0, "a moment later")
 		time.Sleep(2 * time.Minute)
 		connect(0, 2, "later")
 		time.Sleep(20 * time.Minute)

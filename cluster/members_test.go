@@ -243,6 +243,12 @@ func TestStatementsAreSaidWhenTheyAreNew(t *testing.T) {
 			must2(p.Accept(t.Context(), old))
 			p.reports()
 		}, true},
+		{"others have a newer word of a restored disk", func() {
+			ahead := statement.Statement{Seq: 99, Vector: map[peer.ID]uint64{}}
+			raw, err := ahead.Seal(r.ids.Keys[0], r.ids.Founding.ID())
+			must(t, raw, err)
+			must2(p.Accept(t.Context(), raw))
+		}, true},
 		{"after leaving", func() { must(t, 0, p.Leave(t.Context())); p.reports() }, false},
 	}
 	for _, s := range steps {

@@ -327,12 +327,11 @@ func (n *fakeNet) stateOf(i int) PeerState {
 		s.ID = n.rig.ids.ID(i)
 		return s
 	}
-	s := PeerState{ID: n.rig.ids.ID(i), Connected: !n.rig.isCut(n.self, i)}
+	s := PeerState{ID: n.rig.ids.ID(i), Connected: !n.rig.isCut(n.self, i), Addrs: n.rig.peers[i].net.addrs}
 	if s.Connected {
 		sum := n.rig.peers[i].state.Summary()
 		s.LastHeard, s.Digest, s.Count = time.Now(), sum.Digest, sum.Count
 		s.Statement = n.rig.peers[i].Seqs()[s.ID]
-		s.Addrs = n.rig.peers[i].net.addrs
 	}
 	return s
 }

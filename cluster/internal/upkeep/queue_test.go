@@ -104,6 +104,21 @@ func TestQueueForgetsNothingForGood(t *testing.T) {
 	}
 }
 
+// What comes in late must not hide what was dropped before it.
+func TestQueueLooksAgainBeforeWhatIsLater(t *testing.T) {
+	q := NewQueue[int](2)
+	for i, k := range []string{"a", "b", "dropped"} {
+		q.Add(Due[int]{Key: k, At: start().Add(time.Duration(i) * time.Second)})
+	}
+	if got := q.Due(start().Add(time.Minute), 9); len(got) != 2 {
+		t.Fatalf("%d due", len(got))
+	}
+	q.Add(Due[int]{Key: "late", At: start().Add(time.Hour)})
+	if !q.Forgot() {
+		t.Error("it does not know that it dropped something due before what it holds")
+	}
+}
+
 func TestWaitWakesInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, began := NewQueue[int](10), time.Now()
