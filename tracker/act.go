@@ -80,9 +80,6 @@ func (t *Tracker) perform(ctx context.Context, r *run, g *gathered, a *action) (
 		a.ended = true
 		return false, t.write(ctx, g, a.entry)
 	}
-	if a.verb == forget {
-		a.entry = entry{}
-	}
 	if err := t.write(ctx, g, a.entry); err != nil || a.verb != fetch {
 		return false, err
 	}

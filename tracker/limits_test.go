@@ -71,6 +71,31 @@ func TestLentBytesAreNeverExceeded(t *testing.T) {
 	}
 }
 
+// A fetch whose size nobody knew, or somebody understated, ends at the line and
+// not when it is done.
+func TestFetchIsStoppedAtTheLine(t *testing.T) {
+	for _, said := range []uint64{0, gb / 2} {
+		bubble(t, func(t *testing.T) {
+			r := newRig(t)
+			r.world.Imagine = sized(100*gb, nil)
+			r.node = r.world.NodeWith(ipfsclienttest.Config{Speed: gb / 10})
+			r.cfg.Lent = func() uint64 { return 2 * gb }
+			r.start()
+			defer r.stop()
+			p := pinAt(testCID(1), "x")
+			p.Size = said
+			r.sets.pin(p)
+			settle(time.Hour)
+			if l := r.wantStatus(p.CID, pinset.StatusRefused); !strings.Contains(l.Error, "lent") {
+				t.Errorf("said %d: refused without the reason: %q", said, l.Error)
+			}
+			if stat, err := r.node.RepoStat(context.Background()); err != nil || stat.Used > 2*gb+gb/10 {
+				t.Errorf("said %d: %d bytes came in, %v; 2 GB were lent", said, stat.Used, err)
+			}
+		})
+	}
+}
+
 func TestRefusedIsTakenWhenRoomAppears(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -176,6 +201,7 @@ func TestDeadCIDsDoNotDelayGoodOnes(t *testing.T) {
 		}
 		r.start()
 		defer r.stop()
+		settle(time.Second) // from here on what comes is new, not found at the start
 		r.sets.pin(pins...)
 		settle(time.Minute)
 		for i := range uint64(20) {

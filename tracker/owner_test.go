@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/pinfold/pinfold/ipfsclient/ipfsclienttest"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -275,6 +276,9 @@ func TestClustersOfOneDaemonShareAPin(t *testing.T) {
 				}
 				settle(2 * time.Hour)
 				a.wantPinned(c, "recursive "+a.MarkName("in a"))
+				if n := a.node.Calls(ipfsclienttest.OpUnpin); n > 0 {
+					t.Errorf("unpinned %d times while the other cluster held on to it", n)
+				}
 				rest.wantStatus(c, pinset.StatusPinned)
 				rest.sets.unpin(c, "")
 				settle(2 * time.Hour)
