@@ -50,7 +50,7 @@ func TestFeed(t *testing.T) {
 		t.Errorf("a record: %+v", got)
 	}
 	// Nobody reads: a bounded amount is kept.
-	for i := 0; i < 9000; i += 450 {
+	for i := 0; i < 18000; i += 450 {
 		var ops []crdtstate.Op
 		for j := i; j < i+450; j++ {
 			ops = append(ops, crdtstatetest.PinOp(crdtstatetest.Pin(100+j)))
@@ -58,7 +58,7 @@ func TestFeed(t *testing.T) {
 		c.Commit(s[1], ops...)
 	}
 	if got := next(t, f); !got.Rescan || len(got.CIDs) != 0 {
-		t.Errorf("9,000 changes: %d named, rescan %v", len(got.CIDs), got.Rescan)
+		t.Errorf("18,000 changes: %d named, rescan %v", len(got.CIDs), got.Rescan)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
