@@ -18,7 +18,7 @@ func OpenOver(cfg Config, db func() (kv.DB, error), free func() (uint64, error))
 	if free == nil {
 		free = func() (uint64, error) { return 1 << 40, nil }
 	}
-	return open(context.Background(), cfg, outside{db, free})
+	return open(context.Background(), cfg, outside{db, free, func() error { return nil }})
 }
 
 // Log returns all blocks of the log, in order.

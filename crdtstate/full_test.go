@@ -80,7 +80,7 @@ func squeezed(spec string) {
 		os.Exit(1)
 	}
 	signal.Ignore(syscall.SIGXFSZ)
-	limit(2 << 20)
+	limit(1 << 20)
 	n, failed := 0, error(nil)
 	for failed == nil && n < 100_000 {
 		_, failed = s.Commit(context.Background(), crdtstatetest.PinOp(crdtstatetest.Pin(n)))

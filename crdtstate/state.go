@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/gofrs/flock"
 	ds "github.com/ipfs/go-datastore"
@@ -38,7 +37,10 @@ type Config struct {
 	Reserve  uint64 // bytes left free on the file system, below which nothing is written; 0: 64 MiB
 }
 
-const defaultReserve = 64 << 20
+const (
+	defaultReserve = 64 << 20
+	probeSize      = 16 << 20 // a memory table of a store, which opening may write out
+)
 
 // Validate names the field that is wrong. Errors are of kind KindInvalid.
 func (c Config) Validate() error {
@@ -57,8 +59,9 @@ func (c Config) Validate() error {
 
 // outside is what a State has of the machine, and what tests replace.
 type outside struct {
-	db   func() (kv.DB, error)
-	free func() (uint64, error)
+	db    func() (kv.DB, error)
+	free  func() (uint64, error)
+	probe func() error // whether the disk takes what opening the store may write
 }
 
 // State is the replicated state of one cluster at this peer. Its methods may be
@@ -78,7 +81,6 @@ type State struct {
 	swap  sync.RWMutex
 	epoch *epoch.Epoch
 	down  error // the last write failed: the epoch must be opened again
-	tried time.Time
 
 	view    atomic.Pointer[view]
 	vectorM sync.RWMutex
@@ -109,8 +111,9 @@ func Open(ctx context.Context, cfg Config) (*State, error) {
 	if cfg.Store == kv.Memory {
 		db := kv.NewMemory()
 		return open(ctx, cfg, outside{
-			db:   func() (kv.DB, error) { return db, nil },
-			free: func() (uint64, error) { return 1 << 40, nil },
+			db:    func() (kv.DB, error) { return db, nil },
+			free:  func() (uint64, error) { return 1 << 40, nil },
+			probe: func() error { return nil },
 		})
 	}
 	dir, err := prepare(cfg.Dir, cfg.Store)
@@ -118,8 +121,9 @@ func Open(ctx context.Context, cfg Config) (*State, error) {
 		return nil, err
 	}
 	return open(ctx, cfg, outside{
-		db:   func() (kv.DB, error) { return kv.Open(cfg.Store, dir) },
-		free: func() (uint64, error) { return kv.Free(dir) },
+		db:    func() (kv.DB, error) { return kv.Open(cfg.Store, dir) },
+		free:  func() (uint64, error) { return kv.Free(filepath.Dir(dir)) },
+		probe: func() error { return kv.Probe(filepath.Dir(dir), probeSize) },
 	})
 }
 
@@ -171,6 +175,11 @@ func open(ctx context.Context, cfg Config, out outside) (_ *State, err error) {
 				err = errors.Join(err, s.lock.Close())
 			}
 		}()
+	}
+	if free, err := out.free(); err != nil {
+		return nil, fmt.Errorf("open state: %w", err)
+	} else if free < probeSize {
+		return nil, diskFull(free, cfg.Reserve)
 	}
 	if s.epoch, err = s.openEpoch(ctx); err != nil {
 		return nil, err
@@ -250,10 +259,10 @@ func (s *State) ready(ctx context.Context) error {
 		s.health.well()
 		return nil
 	}
-	if time.Since(s.tried) < time.Second {
-		return pinset.Wrap(pinset.KindUnavailable, s.down, "write state: the store failed")
+	if err := s.out.probe(); err != nil {
+		// The old epoch still reads; opening it again could wait for the disk for ever.
+		return pinset.Wrap(pinset.KindUnavailable, errors.Join(s.down, err), "write state: the disk takes nothing")
 	}
-	s.tried = time.Now()
 	return s.reopen(ctx)
 }
 
@@ -288,7 +297,6 @@ func (s *State) reopen(ctx context.Context) error {
 // is in memory may be ahead of the disk.
 func (s *State) broke(err error) error {
 	s.down = err
-	s.tried = time.Time{}
 	s.health.failed(err)
 	s.log.Error("write state", "err", err)
 	return pinset.Wrap(pinset.KindUnavailable, err, "write state")

@@ -81,6 +81,23 @@ func Open(kind, dir string) (DB, error) {
 	return nil, fmt.Errorf("store %q: want %s or %s", kind, Badger, Pebble)
 }
 
+// Probe reports whether the disk of dir takes n more bytes, by writing them. Free
+// space alone does not say it: there are quotas, and disks that fail.
+func Probe(dir string, n int) (err error) {
+	f, err := os.CreateTemp(dir, "probe-*")
+	if err != nil {
+		return fmt.Errorf("try the disk: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	if _, err := f.Write(make([]byte, n)); err != nil {
+		return fmt.Errorf("try the disk: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("try the disk: %w", err)
+	}
+	return nil
+}
+
 // After returns the first key that is greater than every key with prefix p.
 func After(p []byte) []byte {
 	for i := len(p) - 1; i >= 0; i-- {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -21,12 +22,18 @@ func PebbleOptions(fs vfs.FS) *pebble.Options {
 		MemTableStopWritesThreshold: 3,
 		L0CompactionThreshold:       4,
 		MaxOpenFiles:                200,
+		// Pebble tries a flush that failed again at once, and burns the machine while
+		// the disk is full.
+		EventListener: &pebble.EventListener{BackgroundError: func(error) { time.Sleep(flushRetry) }},
 	}
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionBalanced })
 	return o
 }
 
-const pebbleCache = 4 << 20
+const (
+	pebbleCache = 4 << 20
+	flushRetry  = 100 * time.Millisecond
+)
 
 type pebbleDB struct {
 	db     *pebble.DB
