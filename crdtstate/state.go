@@ -163,12 +163,8 @@ func open(ctx context.Context, cfg Config, out outside) (_ *State, err error) {
 	s.queue.init()
 	s.flusher.awake = make(chan struct{}, 1)
 	if cfg.Dir != "" && cfg.Store != kv.Memory {
-		s.lock = flock.New(filepath.Join(cfg.Dir, "LOCK"))
-		if ok, err := s.lock.TryLock(); err != nil {
-			return nil, fmt.Errorf("lock state directory: %w", err)
-		} else if !ok {
-			return nil, pinset.Errorf(pinset.KindConflict, "state in %s: open already", cfg.Dir).
-				WithHint("is another pinfold running here? stop it first")
+		if s.lock, err = lockDir(cfg.Dir); err != nil {
+			return nil, err
 		}
 		defer func() {
 			if err != nil {
@@ -193,6 +189,18 @@ func open(ctx context.Context, cfg Config, out outside) (_ *State, err error) {
 	s.committer.Go(func() { s.runCommitter(running) })
 	s.committer.Go(func() { s.runFlusher(running) })
 	return s, nil
+}
+
+// lockDir keeps a second process, or a second State, out of a directory.
+func lockDir(dir string) (*flock.Flock, error) {
+	lock := flock.New(filepath.Join(dir, "LOCK"))
+	if ok, err := lock.TryLock(); err != nil {
+		return nil, fmt.Errorf("lock state directory: %w", err)
+	} else if !ok {
+		return nil, pinset.Errorf(pinset.KindConflict, "state in %s: open already", dir).
+			WithHint("is another pinfold running here? stop it first")
+	}
+	return lock, nil
 }
 
 func (s *State) openEpoch(ctx context.Context) (*epoch.Epoch, error) {
