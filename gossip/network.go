@@ -26,6 +26,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/pinfold/pinfold/gossip/internal/wire"
+	"github.com/pinfold/pinfold/identity"
 )
 
 // Network is one peer's end of a cluster's network. It is safe for concurrent use.
@@ -346,7 +347,7 @@ func (n *Network) converse(ctx context.Context) {
 }
 
 func (n *Network) converseWith(ctx context.Context, p peer.ID) error {
-	if !n.deps.Authority().Is(n.ID()) && len(n.cfg.Record) > 0 {
+	if a := n.deps.Authority(); !a.Is(n.ID()) && n.presentable(a) {
 		if err := n.showRecord(ctx, p); err != nil {
 			return err
 		}
@@ -354,6 +355,13 @@ func (n *Network) converseWith(ctx context.Context, p peer.ID) error {
 	var first bool
 	n.book.with(p, func(r *remote) { first = r.greeted.IsZero() || time.Since(r.greeted) > 5*time.Minute })
 	return n.exchange(ctx, p, first || n.addressMissing())
+}
+
+// presentable says whether the record to show is worth it: who was removed and
+// knows it is only refused.
+func (n *Network) presentable(a *identity.Authority) bool {
+	_, err := a.CheckRecord(n.cfg.Record)
+	return err == nil
 }
 
 // spread asks for a heartbeat soon: the others may lack what this peer got.

@@ -24,6 +24,18 @@ type write struct {
 // an addition counts until a removal that had seen it.
 type Oracle struct{ writes map[string][]write }
 
+// forget makes the writes of an author above seq uncertain: he was removed before
+// they had spread.
+func (o *Oracle) forget(author peer.ID, seq uint64) {
+	for _, ws := range o.writes {
+		for i := range ws {
+			if ws[i].author == author && ws[i].seq > seq {
+				ws[i].acked = false
+			}
+		}
+	}
+}
+
 // verdict on one key.
 type verdict uint8
 

@@ -35,6 +35,7 @@ type Peer struct {
 	Key    identity.Key
 	Dir    string
 	Store  string
+	Gone   bool            // was removed
 	Seen   []peer.AddrInfo // its address book, kept over crashes
 
 	club  *Club
@@ -88,6 +89,14 @@ func (p *Peer) Info() peer.AddrInfo {
 
 // Up says whether the peer runs.
 func (p *Peer) Up() bool { return p.Net != nil }
+
+// authority is what the peer knows of members; nil when it is down.
+func (p *Peer) authority() *identity.Authority {
+	if !p.Up() {
+		return nil
+	}
+	return p.State.Authority()
+}
 
 // record is the peer's first member record, sealed.
 func (p *Peer) record() ([]byte, error) {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -123,8 +125,41 @@ func (p *player) do(ctx context.Context, s Step) error {
 	case Join:
 		o.Seen = []peer.AddrInfo{p.peers[s.Sponsor].Info()}
 		return o.Start(ctx)
+	case Expel:
+		return p.remove(ctx, o, p.peers[0])
+	case Leave:
+		return p.remove(ctx, o, o)
 	}
 	return nil
+}
+
+// remove lets signer remove o, gives the news a little time, and ends o. What o
+// had written and signer did not know may be lost.
+func (p *player) remove(ctx context.Context, o, signer *Peer) error {
+	if !signer.State.Authority().Is(o.Key.ID()) || !signer.State.Authority().Is(signer.Key.ID()) {
+		return nil // still joining: nothing to remove
+	}
+	e, err := signer.State.Authority().Removal(o.Key.ID(), signer.Key.ID())
+	if err != nil {
+		return err
+	}
+	if _, err := signer.State.Commit(ctx, crdtstate.Op{Key: e.Key, Value: e.Value}); err != nil {
+		return err
+	}
+	p.oracle.forget(o.Key.ID(), signer.State.Vector()[o.Key.ID()])
+	p.pause(time.Second)
+	if o == signer && !p.heardOf(o) {
+		return o.Stop() // finish lets it tell the others
+	}
+	o.Gone = true
+	return o.Stop()
+}
+
+// heardOf says whether another peer knows that o is no member.
+func (p *player) heardOf(o *Peer) bool {
+	return slices.ContainsFunc(p.peers, func(other *Peer) bool {
+		return other != o && other.Up() && other.State.Authority().Ever(o.Key.ID()) && !other.State.Authority().Is(o.Key.ID())
+	})
 }
 
 // crash pulls all of a peer's cables and then stops it, so that the others hear
@@ -192,20 +227,51 @@ func (p *player) finish(ctx context.Context) error {
 	p.cables.Heal()
 	members := 0
 	for _, o := range p.peers {
-		if o.Seen == nil && o.Number > 0 && !o.Up() {
-			continue // never joined
+		if o.Gone || (o.Seen == nil && o.Number > 0 && !o.Up()) {
+			continue // removed, or never joined
 		}
 		members++
-		if !o.Up() {
-			if err := o.Start(ctx); err != nil {
-				return err
+		if err := p.back(ctx, o); err != nil {
+			return err
+		}
+	}
+	for _, o := range p.peers {
+		if a := o.authority(); a == nil || a.Is(o.Key.ID()) || !a.Ever(o.Key.ID()) {
+			continue
+		}
+		for began := time.Now(); !p.heardOf(o); p.pause(time.Second) { // it left, and could tell nobody
+			if time.Since(began) > p.limit {
+				return fmt.Errorf("peer %d left and nobody heard of it", o.Number)
 			}
+		}
+		o.Gone = true
+		members--
+		if err := o.Stop(); err != nil {
+			return err
 		}
 	}
 	if err := p.agreed(ctx, members); err != nil {
 		return err
 	}
 	return p.check(ctx)
+}
+
+// back starts a peer that is down. Who was joining at a peer that is gone gets an
+// invite of the founder's.
+func (p *player) back(ctx context.Context, o *Peer) error {
+	stranded := o.Number > 0 && (!o.Up() || !o.State.Authority().Is(o.Key.ID())) && slices.ContainsFunc(p.peers, func(g *Peer) bool {
+		return (g.Gone || !g.Up()) && len(o.Seen) == 1 && o.Seen[0].ID == g.Key.ID()
+	})
+	if stranded {
+		if err := o.Stop(); err != nil {
+			return err
+		}
+		o.Seen = []peer.AddrInfo{p.peers[0].Info()}
+	}
+	if o.Up() {
+		return nil
+	}
+	return o.Start(ctx)
 }
 
 // agreed waits until all who run are members, connected to one another, and have
@@ -308,17 +374,22 @@ func (p *player) checkState(ctx context.Context, o *Peer) (replayed, error) {
 	if pins != len(have) {
 		return twin, fmt.Errorf("%d pins in the state, %d in a replay", len(have), pins)
 	}
-	return twin, faultless(o)
+	return twin, p.faultless(o)
 }
 
-// faultless says what an honest run must not show.
-func faultless(o *Peer) error {
+// faultless says what an honest run must not show. Late deltas of a member that
+// was removed are refused, and rightly.
+func (p *player) faultless(o *Peer) error {
 	for _, e := range o.State.Health() {
-		return fmt.Errorf("state health: %s: %s (%s)", e.Code, e.Title, e.Detail)
+		if !slices.ContainsFunc(p.peers, func(o *Peer) bool { return o.Gone && strings.Contains(e.Title+e.Detail, o.Key.ID().String()) }) {
+			return fmt.Errorf("state health: %s: %s (%s)", e.Code, e.Title, e.Detail)
+		}
 	}
 	for _, e := range o.Net.Health() {
-		switch e.Code {
-		case "strangers-refused", "slow-reader": // who has just joined is a stranger to some
+		removed := slices.ContainsFunc(p.peers, func(o *Peer) bool { return o.Gone })
+		switch {
+		case e.Code == "strangers-refused", e.Code == "slow-reader": // who has just joined is a stranger to some
+		case e.Code == "bad-deltas" && removed: // served by who did not know of the removal yet
 		default:
 			return fmt.Errorf("network health: %s: %s (%s)", e.Code, e.Title, e.Detail)
 		}

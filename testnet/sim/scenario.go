@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,10 +21,12 @@ const (
 	Dying                 // as Crash, in the middle of a Burst
 	Restart               // Peer comes back with what its disk had
 	Join                  // Peer starts with an invite that names Sponsor
+	Expel                 // the founder removes Peer, which is stopped for good
+	Leave                 // Peer removes itself, and stops for good
 	Pass                  // nothing
 )
 
-var actionNames = [...]string{"pin", "unpin", "burst", "cut", "heal", "crash", "dying", "restart", "join", "pass"}
+var actionNames = [...]string{"pin", "unpin", "burst", "cut", "heal", "crash", "dying", "restart", "join", "expel", "leave", "pass"}
 
 // Step is one thing that happens, and the time until the next.
 type Step struct {
@@ -45,7 +48,7 @@ func (s Step) String() string {
 		text += fmt.Sprintf(" peer=%d key=%d count=%d", s.Peer, s.Key, s.Count)
 	case Cut:
 		text += " " + s.Shape.String()
-	case Crash, Restart:
+	case Crash, Restart, Expel, Leave:
 		text += fmt.Sprintf(" peer=%d", s.Peer)
 	case Join:
 		text += fmt.Sprintf(" peer=%d sponsor=%d", s.Peer, s.Sponsor)
@@ -82,7 +85,7 @@ type Scenario struct {
 
 // NewScenario makes the seed's scenario. It is the same in every run.
 func NewScenario(seed uint64) Scenario {
-	g := generator{rand.New(rand.NewPCG(seed, 1))}
+	g := generator{Rand: rand.New(rand.NewPCG(seed, 1)), out: -1}
 	s := Scenario{Seed: seed, Peers: 6, Late: g.IntN(3), Keys: 12, Delay: time.Duration(1+g.IntN(120)) * time.Millisecond}
 	up := make([]bool, s.Peers)
 	for i := range s.Peers - s.Late {
@@ -91,8 +94,11 @@ func NewScenario(seed uint64) Scenario {
 	joined := s.Peers - s.Late
 	for range 15 + g.IntN(25) {
 		step := g.step(up, joined, s.Keys)
-		if step.Do == Join {
+		switch step.Do {
+		case Join:
 			joined++
+		case Expel, Leave:
+			g.out = step.Peer
 		}
 		s.Steps = append(s.Steps, step)
 	}
@@ -114,12 +120,16 @@ func stores(g generator, s Scenario) []string {
 	return out
 }
 
-type generator struct{ *rand.Rand }
+type generator struct {
+	*rand.Rand
+	out int // who is no member any more, -1: nobody yet
+}
 
 // step draws the next step and keeps up who runs.
 func (g generator) step(up []bool, joined, keys int) Step {
 	s := Step{Wait: g.wait(), Key: g.IntN(keys)}
 	running, down := filter(up[:joined], true), filter(up[:joined], false)
+	down = slices.DeleteFunc(down, func(i int) bool { return i == g.out })
 	s.Peer = running[g.IntN(len(running))]
 	switch n := g.IntN(100); {
 	case n < 30:
@@ -141,7 +151,12 @@ func (g generator) step(up []bool, joined, keys int) Step {
 	case n < 94 && len(down) > 0:
 		s.Do, s.Peer = Restart, down[g.IntN(len(down))]
 		up[s.Peer] = true
-	case n < 97 && joined < len(up):
+	case n < 95 && g.out < 0 && s.Peer > 0 && len(running) > 3:
+		s.Do = []Action{Expel, Leave}[g.IntN(2)]
+		if up[s.Peer] = false; !up[0] {
+			s.Do = Leave
+		}
+	case n < 98 && joined < len(up):
 		s.Do, s.Peer, s.Sponsor = Join, joined, running[g.IntN(len(running))]
 		up[joined] = true
 	default:
