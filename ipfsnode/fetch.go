@@ -1,6 +1,7 @@
 package ipfsnode
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -67,7 +68,7 @@ func (f *fetcher) GetBlocks(ctx context.Context, cs []cid.Cid) (<-chan blocks.Bl
 
 // NewSession returns a way to ask for related blocks, until ctx ends.
 func (f *fetcher) NewSession(ctx context.Context) exchange.Fetcher {
-	s := &fetching{f: f, ex: f.asker.NewSession(ctx)}
+	s := &fetching{f: f, ex: f.asker.NewSession(ctx), over: ctx.Err}
 	s.last.Store(time.Now().UnixNano())
 	return s
 }
@@ -76,6 +77,7 @@ func (f *fetcher) NewSession(ctx context.Context) exchange.Fetcher {
 type fetching struct {
 	f    *fetcher
 	ex   exchange.Fetcher
+	over func() error // why the session has ended
 	last atomic.Int64 // when a block came, Unix nanoseconds
 }
 
@@ -210,7 +212,7 @@ func (s *fetching) await(ctx context.Context, c cid.Cid, got <-chan blocks.Block
 			if ok {
 				return b, nil
 			}
-			if err := ctx.Err(); err != nil {
+			if err := cmp.Or(ctx.Err(), s.over()); err != nil { // a parent's end is known before its child's
 				return nil, err
 			}
 			return nil, pinset.Errorf(pinset.KindUnavailable, "fetch block %s: the exchange gave up", c)

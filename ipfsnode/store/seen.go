@@ -16,9 +16,8 @@ import (
 // writes them to a file.
 const seenInMemory = 1 << 17
 
-// Seen is an exact set of blocks. It lies in memory while it is small and in a
-// temporary database, without cache to speak of, when it is not. Safe for
-// concurrent use.
+// Seen is an exact set of blocks. It lies in memory while it is small, and else in a
+// temporary database with at most 24 MiB of memory. Safe for concurrent use.
 type Seen struct {
 	dir   string
 	limit int
@@ -118,7 +117,7 @@ func (s *Seen) spill() error {
 		if err != nil {
 			return fmt.Errorf("spill set of blocks: %w", err)
 		}
-		cache := pebble.NewCache(1 << 20)
+		cache := pebble.NewCache(16 << 20)
 		defer cache.Unref()
 		opts := &pebble.Options{Cache: cache, DisableWAL: true, MemTableSize: 4 << 20, Logger: Quiet{}, MaxOpenFiles: 64}
 		for i := range opts.Levels {
