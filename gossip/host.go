@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
@@ -108,7 +109,8 @@ func relayOptions(cfg Config, d hostDeps) []libp2p.Option {
 	return []libp2p.Option{
 		libp2p.EnableRelay(),
 		libp2p.EnableRelayService(relay.WithResources(res), relay.WithInfiniteLimits(), relay.WithACL(relayACL{d.gater})),
-		libp2p.EnableAutoRelayWithPeerSource(source, autorelay.WithMinCandidates(1), autorelay.WithNumRelays(2)),
+		libp2p.EnableAutoRelayWithPeerSource(source, autorelay.WithMinCandidates(1), autorelay.WithNumRelays(2),
+			autorelay.WithBootDelay(10*time.Second), autorelay.WithMinInterval(5*time.Second), autorelay.WithBackoff(2*time.Minute)),
 		libp2p.EnableNATService(),
 		libp2p.EnableHolePunching(),
 	}

@@ -11,16 +11,23 @@ import (
 // settled starts n members that know one another and lets them agree.
 func settled(t *testing.T, n int, delay time.Duration) *player {
 	t.Helper()
+	return settledWith(t, n, delay, func(*World, *Club) {})
+}
+
+// settledWith lets tune change the network and the cluster before anybody starts.
+func settledWith(t *testing.T, n int, delay time.Duration, tune func(*World, *Club)) *player {
+	t.Helper()
 	stores := make([]string, n)
 	for i := range stores {
 		stores[i] = "memory"
 	}
 	w := NewWorld(delay)
-	p := &player{Scenario: Scenario{Seed: 1, Peers: n, Stores: stores}, cables: w, limit: time.Minute, pause: time.Sleep}
+	p := &player{Scenario: Scenario{Seed: 1, Peers: n, Stores: stores}, cables: w, limit: 5 * time.Minute, pause: time.Sleep}
 	var err error
 	if p.club, err = NewClub(w, 1, quiet()); err != nil {
 		t.Fatal(err)
 	}
+	tune(w, p.club)
 	for i := range n {
 		o, err := p.club.NewPeer(i, stores[i], "")
 		if err != nil {

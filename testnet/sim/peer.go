@@ -11,7 +11,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
@@ -27,6 +29,9 @@ type Club struct {
 	Founding *identity.Founding
 	Log      *slog.Logger
 	seed     uint64
+
+	// Options, if set, makes each host's own; peers relay for one another then.
+	Options func(number int) []libp2p.Option
 }
 
 // Peer is one member, or one to be. Its key and directory outlive crashes.
@@ -111,10 +116,16 @@ func (p *Peer) record() ([]byte, error) {
 // config of the peer's network.
 func (p *Peer) config(record []byte) gossip.Config {
 	site := p.club.Sites.Site(p.Number)
+	newHost := site.NewHost
+	if p.club.Options != nil {
+		newHost = func(opts ...libp2p.Option) (host.Host, error) {
+			return site.NewHost(append(opts, p.club.Options(p.Number)...)...)
+		}
+	}
 	return gossip.Config{
 		Key: p.Key, Secret: p.club.Secret, Founding: p.club.Founding, Record: record,
 		Listen: []ma.Multiaddr{site.Listen}, Bootstrap: p.Seen,
-		Open: site.Open, NewHost: site.NewHost, Log: p.club.Log.With("peer", p.Number),
+		Open: site.Open, NewHost: newHost, Relay: p.club.Options != nil, Log: p.club.Log.With("peer", p.Number),
 	}
 }
 
