@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/pinfold/pinfold/ipfsclient/ipfsclienttest"
@@ -130,14 +132,17 @@ func TestMarkWithoutLedgerIsNotTouched(t *testing.T) {
 
 func TestUnexpectedlyUnpinnedIsFoundNamedAndRepaired(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t).start()
+		r := newRig(t)
+		var nobody atomic.Bool
+		r.world.Imagine = sized(1024, func(cid.Cid) bool { return nobody.Load() })
+		r.start()
 		defer r.stop()
 		for n := range uint64(10) {
 			r.sets.pin(pinAt(testCID(n), "x"))
 		}
 		settle(time.Minute)
 		r.node.Forget(testCID(3))
-		r.world.Imagine = nil // nobody provides it now
+		nobody.Store(true) // provides it now
 		settle(2 * time.Hour)
 		l := r.status(testCID(3))
 		if l.Status == pinset.StatusPinned {
