@@ -112,6 +112,24 @@ func (p *Peer) Start(ctx context.Context) error {
 	}
 }
 
+// enrolled waits until the peer knows so many members, itself among them: from
+// then on it can write.
+func (p *Peer) enrolled(ctx context.Context, members int) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		a, err := p.Client().Agreement(ctx)
+		if err == nil && a.Members >= members {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("start %s: it knows %d of %d members: %w: %s", p.Name, a.Members, members, errors.Join(err, ctx.Err()), p.lastLog())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
 // keepPorts writes the ports that the first start got into the configuration, so
 // that the others find the peer again after a restart, as they do in real life.
 func (p *Peer) keepPorts() error {

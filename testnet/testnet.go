@@ -45,7 +45,7 @@ type Network struct {
 }
 
 // Start starts the peers: the first founds the cluster, the others join with its
-// invite. It returns when all of them answer. A failed start leaves nothing
+// invite. It returns when all of them are members. A failed start leaves nothing
 // running.
 func Start(ctx context.Context, opts Options) (_ *Network, err error) {
 	if opts.Peers < 1 || opts.Peers > 50 {
@@ -80,6 +80,9 @@ func Start(ctx context.Context, opts Options) (_ *Network, err error) {
 			return nil, err
 		}
 		if err := p.Start(ctx); err != nil {
+			return nil, err
+		}
+		if err := p.enrolled(ctx, i+1); err != nil {
 			return nil, err
 		}
 		if i == 0 {
