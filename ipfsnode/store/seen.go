@@ -22,11 +22,10 @@ type Seen struct {
 	dir   string
 	limit int
 
-	mu    sync.Mutex
-	hot   map[seenKey]uint8
-	cold  *pebble.DB // nil until hot was full once
-	path  string
-	count uint64
+	mu   sync.Mutex
+	hot  map[seenKey]uint8
+	cold *pebble.DB // nil until hot was full once
+	path string
 }
 
 // seenKey is the digest of a sha2-256 multihash, or the sha2-256 of another one.
@@ -77,9 +76,6 @@ func (s *Seen) Add(c cid.Cid) (fresh, descend bool, err error) {
 	now := was | sawBytes | as
 	if now == was {
 		return false, false, nil
-	}
-	if was == 0 {
-		s.count++
 	}
 	s.hot[key] = now
 	if len(s.hot) >= s.limit {
