@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	gather       = 10 * time.Millisecond // announcements within it share a message
+	gather       = 10 * time.Millisecond // between messages: announcements meanwhile share one
 	statementGap = 5 * time.Second       // between statements of this peer on the topic
 	greetingGap  = 5 * time.Second       // between heartbeats because something changed
 	addrsEvery   = 5 * time.Minute
@@ -132,8 +132,9 @@ func (n *Network) join(ctx context.Context) (*pubsub.Topic, *pubsub.Subscription
 func mesh(members int) pubsub.GossipSubParams {
 	p := pubsub.DefaultGossipSubParams()
 	p.HistoryGossip = 2
+	p.IDontWantMessageThreshold = 256
 	if members <= manyMembers {
-		p.D, p.Dlo, p.Dhi, p.Dscore, p.Dout, p.Dlazy = 3, 2, 4, 2, 0, 2
+		p.D, p.Dlo, p.Dhi, p.Dscore, p.Dout, p.Dlazy = 2, 2, 3, 2, 0, 2
 		p.GossipFactor = 0.1
 	}
 	return p
@@ -193,10 +194,10 @@ func (p *pace) allow(author peer.ID) bool {
 
 // pulse decides when a heartbeat and a statement are due.
 type pulse struct {
-	beat, statement, addrs time.Time // of the last ones
-	shown                  Summary
-	envelope               string
-	regular, soon          bool
+	message, beat, statement, addrs time.Time // of the last ones
+	shown                           Summary
+	envelope                        string
+	regular, soon                   bool
 }
 
 // due says whether a heartbeat shall go out: at its regular time, soon after it
@@ -224,11 +225,12 @@ func (n *Network) publish(ctx context.Context, topic *pubsub.Topic) {
 			p.soon = true
 		case <-tick.C:
 		case <-n.outbox.wake:
-			if !pause(ctx, gather) {
+			if !pause(ctx, gather-time.Since(p.message)) {
 				return
 			}
 		}
 		if m := n.compose(&p, time.Now()); m != nil {
+			p.message = time.Now()
 			n.put(ctx, topic, m)
 		}
 	}
@@ -286,6 +288,9 @@ func jitter(d time.Duration) time.Duration {
 
 // pause waits for d; it returns false when ctx ends first.
 func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
