@@ -185,9 +185,8 @@ func (d *Daemon) run(ctx context.Context) error {
 	for name, run := range d.peer.parts() {
 		parts[name] = run
 	}
-	if d.node.own {
-		c := &collector{node: d.node, used: func() uint64 { return d.peer.tracker.Stats().Used }, give: d.cfg.Give, log: d.log.With("component", "collector")}
-		parts["garbage collector"] = c.Run
+	if d.node.run != nil {
+		parts["IPFS node"] = d.node.run
 	}
 	if d.control != nil {
 		parts["control"] = func(ctx context.Context) error { return d.control.Run(ctx, d.log) }

@@ -25,9 +25,10 @@ import (
 type ipfsNode struct {
 	ipfsclient.Node
 	close func() error
-	about string   // for the greeting
-	own   bool     // the embedded one: no one else uses it
-	notes []string // what its owner should know
+	about string                      // for the greeting
+	own   bool                        // the embedded one: no one else uses it
+	run   func(context.Context) error // nil: it runs by itself
+	notes []string                    // what its owner should know
 
 	// serves says whom the embedded node gives blocks to. The members are known
 	// only after the node is open, so it is asked through a pointer.
@@ -61,7 +62,7 @@ func openNode(ctx context.Context, cfg Config, o Options, log *slog.Logger) (*ip
 	if err != nil {
 		return nil, portTaken("ipfs.listen", pinset.Wrap(pinset.KindUnavailable, err, "open embedded IPFS node"))
 	}
-	n.Node, n.close, n.own = node, node.Close, true
+	n.Node, n.close, n.own, n.run = node, node.Close, true, node.Run
 	n.about = "embedded, in " + o.Dir.ipfs()
 	return n, nil
 }
