@@ -172,3 +172,44 @@ func processTime(b *testing.B) time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
+
+// BenchmarkJoin reports how long a new member needs from its start until it has
+// the whole pinset.
+func BenchmarkJoin(b *testing.B) {
+	for _, tc := range []struct{ pins, group int }{{100_000, 500}, {10_000, 1}} {
+		b.Run(fmt.Sprintf("pins=%d/group=%d", tc.pins, tc.group), func(b *testing.B) {
+			p, l := onLoopback(b, 1)
+			for i := 0; i < tc.pins; i += tc.group {
+				ops := make([]crdtstate.Op, tc.group)
+				for j := range ops {
+					ops[j] = benchPin(i + j)
+				}
+				if _, err := p.peers[0].State.Commit(b.Context(), ops...); err != nil {
+					b.Fatal(err)
+				}
+			}
+			joined := 0
+			var before int64
+			for b.Loop() {
+				b.StopTimer()
+				before = l.Bytes()
+				joined++
+				o, err := p.club.NewPeer(joined, "memory", "")
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := l.Add(); err != nil {
+					b.Fatal(err)
+				}
+				o.Seen = append(o.Seen, p.peers[0].Info())
+				p.peers = append(p.peers, o)
+				b.StartTimer()
+				if err := o.Start(context.Background()); err != nil {
+					b.Fatal(err)
+				}
+				p.until(b, "joined", func() bool { return o.State.Summary().Count == uint64(tc.pins) })
+			}
+			b.ReportMetric(float64(l.Bytes()-before)/float64(tc.pins), "bytes/pin")
+		})
+	}
+}

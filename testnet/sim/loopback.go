@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -38,34 +39,54 @@ type call struct {
 
 // NewLoopback makes the cutters of n hosts.
 func NewLoopback(n int) (*Loopback, error) {
-	l := &Loopback{pulled: make(map[int]bool), calls: make(map[*call]struct{}), targets: make([]string, n)}
+	l := &Loopback{pulled: make(map[int]bool), calls: make(map[*call]struct{})}
 	l.whole = func(int, int) bool { return true }
-	for i := range n {
-		cutter, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
+	for range n {
+		if err := l.Add(); err != nil {
 			l.Close()
-			return nil, fmt.Errorf("listen: %w", err)
+			return nil, err
 		}
-		free, err := net.Listen("tcp4", hostIP(i)+":0")
-		if err != nil {
-			l.Close()
-			return nil, fmt.Errorf("find port: %w", err)
-		}
-		l.targets[i] = free.Addr().String()
-		_ = free.Close()
-		l.cutters = append(l.cutters, cutter)
-		l.work.Go(func() { l.serve(i, cutter) })
 	}
 	return l, nil
+}
+
+// Add makes the cutter of one more host.
+func (l *Loopback) Add() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := len(l.cutters)
+	cutter, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	free, err := net.Listen("tcp4", hostIP(i)+":0")
+	if err != nil {
+		return errors.Join(fmt.Errorf("find port: %w", err), cutter.Close())
+	}
+	target := free.Addr().String()
+	_ = free.Close()
+	l.targets, l.cutters = append(l.targets, target), append(l.cutters, cutter)
+	l.work.Go(func() {
+		for {
+			conn, err := cutter.Accept()
+			if err != nil {
+				return
+			}
+			l.work.Go(func() { l.pass(i, target, conn) })
+		}
+	})
+	return nil
 }
 
 func hostIP(i int) string { return fmt.Sprintf("127.1.0.%d", i+1) }
 
 // Close ends all cutters and connections.
 func (l *Loopback) Close() {
+	l.mu.Lock()
 	for _, c := range l.cutters {
 		_ = c.Close()
 	}
+	l.mu.Unlock()
 	l.enforce(func(int, int) bool { return false })
 	l.work.Wait()
 }
@@ -74,18 +95,8 @@ func (l *Loopback) Close() {
 // the headers of TCP and IP.
 func (l *Loopback) Bytes() int64 { return l.bytes.Load() }
 
-func (l *Loopback) serve(to int, cutter net.Listener) {
-	for {
-		conn, err := cutter.Accept()
-		if err != nil {
-			return
-		}
-		l.work.Go(func() { l.pass(to, conn) })
-	}
-}
-
 // pass carries one connection until one of its ends, or its cable, is gone.
-func (l *Loopback) pass(to int, conn net.Conn) {
+func (l *Loopback) pass(to int, address string, conn net.Conn) {
 	defer conn.Close()
 	ip := conn.RemoteAddr().(*net.TCPAddr).IP.To4()
 	if ip[1] != 1 { // its own address was taken still; it will call again
@@ -95,7 +106,7 @@ func (l *Loopback) pass(to int, conn net.Conn) {
 	var d net.Dialer
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	target, err := d.DialContext(ctx, "tcp4", l.targets[to])
+	target, err := d.DialContext(ctx, "tcp4", address)
 	if err != nil {
 		return
 	}
@@ -185,6 +196,8 @@ func (l *Loopback) setPulled(host int, pulled bool) {
 
 // Site says how host i is made.
 func (l *Loopback) Site(i int) Site {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	known := multiaddr(l.cutters[i].Addr().String())
 	return Site{
 		Listen: multiaddr(l.targets[i]), Known: known,
