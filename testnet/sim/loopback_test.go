@@ -2,12 +2,15 @@ package sim
 
 import (
 	"context"
+	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 )
 
-// onLoopback starts n members over real connections and lets them agree.
-func onLoopback(t testing.TB, n int) (*player, *Loopback) {
+// onLoopback starts n members over real connections and lets them agree. They
+// live in memory but for those whose stores are named.
+func onLoopback(t testing.TB, n int, named ...string) (*player, *Loopback) {
 	t.Helper()
 	l, err := NewLoopback(n)
 	if err != nil {
@@ -17,6 +20,8 @@ func onLoopback(t testing.TB, n int) (*player, *Loopback) {
 	for i := range stores {
 		stores[i] = "memory"
 	}
+	copy(stores, named)
+	root := t.TempDir() // made first, so that it goes last
 	p := &player{Scenario: Scenario{Seed: 1, Peers: n, Stores: stores}, cables: l, limit: 10 * time.Second, pause: func(time.Duration) {
 		timer := time.NewTimer(10 * time.Millisecond)
 		<-timer.C
@@ -33,7 +38,7 @@ func onLoopback(t testing.TB, n int) (*player, *Loopback) {
 		l.Close()
 	})
 	for i := range n {
-		o, err := p.club.NewPeer(i, stores[i], t.TempDir())
+		o, err := p.club.NewPeer(i, stores[i], filepath.Join(root, fmt.Sprint(i)))
 		if err != nil {
 			t.Fatal(err)
 		}
