@@ -156,8 +156,13 @@ func (b *book) retry(within time.Duration) {
 // manyMembers is the size up to which everybody connects to everybody.
 const manyMembers = 48
 
-// absent lists members and trusted peers that are not connected and should be.
+// absent lists members and trusted peers that are not connected and should be:
+// none once this peer knows that it was removed, for they would only refuse it.
 func (n *Network) absent() []peer.ID {
+	authority := n.deps.Authority()
+	if authority.Ever(n.ID()) && !authority.Is(n.ID()) && !n.presentable(authority) {
+		return nil
+	}
 	var missing []peer.ID
 	connected := 0
 	see := func(p peer.ID) {
@@ -169,7 +174,6 @@ func (n *Network) absent() []peer.ID {
 			missing = append(missing, p)
 		}
 	}
-	authority := n.deps.Authority()
 	for _, m := range authority.Members() {
 		see(m.Peer)
 	}
