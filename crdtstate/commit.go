@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 
@@ -172,6 +173,28 @@ func (q *queue) close() {
 	q.waiting = nil
 }
 
+// yields is how often in a row the committer steps aside without a further call
+// having come.
+const yields = 16
+
+// gather lets whoever runs already put its call in. On a machine that is not busy
+// it takes no time; on a busy one callers wait for a processor, not for the disk,
+// and groups of a few would cost every peer a block and a signature each.
+func (q *queue) gather() {
+	for seen, quiet := 0, 0; quiet < yields && seen < MaxOps; quiet++ {
+		runtime.Gosched()
+		if n := q.length(); n > seen {
+			seen, quiet = n, 0
+		}
+	}
+}
+
+func (q *queue) length() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)
+}
+
 // runCommitter writes one group after the other. There is no timer: a group is
 // what queued up while the last one was synced.
 func (s *State) runCommitter(ctx context.Context) {
@@ -181,6 +204,7 @@ func (s *State) runCommitter(ctx context.Context) {
 			return
 		case <-s.queue.ring:
 		}
+		s.queue.gather()
 		group, adopt := s.queue.take()
 		if len(group) > 0 || adopt {
 			s.commitGroup(ctx, group, adopt)
