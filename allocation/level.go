@@ -38,16 +38,26 @@ func (v *View) groupsAt(members []int32, level int) []group {
 	return out
 }
 
-// groupID names the whole path, so that two households of one name in two regions
-// stay two. Its first byte keeps members' ids apart from domains.
+// site returns the domain in which a member stands at a level, as its whole path:
+// two households of one name in two regions are two. A member that names none
+// there stands for itself, and nil is returned.
+func (v *View) site(i int32, level int) []string {
+	d := v.members[i].Domains
+	if level < 0 || level >= len(d) || d[level] == "" {
+		return nil
+	}
+	return d[:level+1]
+}
+
+// groupID names the site; its first byte keeps members' ids apart from domains.
 func (v *View) groupID(i int32, level int) string {
-	m := &v.members[i]
-	if level < 0 || level >= len(m.Domains) || m.Domains[level] == "" {
-		return "m" + string(m.ID)
+	site := v.site(i, level)
+	if site == nil {
+		return "m" + string(v.members[i].ID)
 	}
 	var b strings.Builder
 	b.WriteByte('d')
-	for _, d := range m.Domains[:level+1] {
+	for _, d := range site {
 		b.Write(binary.AppendUvarint(nil, uint64(len(d))))
 		b.WriteString(d)
 	}
@@ -56,15 +66,16 @@ func (v *View) groupID(i int32, level int) string {
 
 // strictGroups returns the groups in which no two of r copies may lie: the
 // coarsest domains of which there are r and which leave at least the policy's
-// share of the capacity usable that single members would.
-func (v *View) strictGroups(members []int32, r int) []group {
+// share of the capacity usable that single members would; and the level of these
+// domains, -1 for members.
+func (v *View) strictGroups(members []int32, r int) ([]group, int) {
 	single := v.groupsAt(members, -1)
 	depth := 0
 	for _, i := range members {
 		depth = max(depth, len(v.members[i].Domains))
 	}
 	if depth == 0 {
-		return single
+		return single, -1
 	}
 	most := usable(single, r)
 	for level := range depth {
@@ -73,10 +84,10 @@ func (v *View) strictGroups(members []int32, r int) []group {
 			continue
 		}
 		if short, _ := lessProduct(usable(g, r), 100, most, v.policy.StrictShare); !short {
-			return g
+			return g, level
 		}
 	}
-	return single
+	return single, -1
 }
 
 // usable is the most data, in MiB, of which r copies fit into groups with no two
@@ -101,6 +112,9 @@ func usable(groups []group, r int) uint64 {
 	}
 	return most
 }
+
+// rateBits is the number of binary places of a solved rate.
+const rateBits = 40
 
 // rates sorts groups into the order of the algorithm, says how many of the first
 // are certain to hold one of r copies, and returns the rate of each of the others.
@@ -130,7 +144,7 @@ func rates(groups []group, r int) (certain int, solved []uint64) {
 	}
 	solved = make([]uint64, len(others))
 	for i, w := range calibrate(lambda, r) {
-		solved[i] = max(1, uint64(float64(w*(1<<40))))
+		solved[i] = max(1, uint64(float64(w*(1<<rateBits))))
 	}
 	return certain, solved
 }

@@ -13,6 +13,7 @@ type plan struct {
 	copies  int // wanted of this plan, at least 1
 	certain int // groups that hold every item
 	groups  int
+	level   int // of the domains in which at most one copy lies; -1: of members
 	sure    int // members of certain groups: positions below
 
 	member []int32  // position in the view
@@ -37,17 +38,11 @@ type query struct {
 func (v *View) eligible(q *query) []int32 {
 	var out []int32
 	for i := range v.members {
-		if m := &v.members[i]; m.State == Active && !m.Mirror && v.takes(int32(i), q) {
+		if v.refusal(int32(i), q) == fits {
 			out = append(out, int32(i))
 		}
 	}
 	return out
-}
-
-// takes says whether the member's record lets it hold q's item.
-func (v *View) takes(i int32, q *query) bool {
-	m := &v.members[i]
-	return v.effective[i] > 0 && m.Cap >= classCap(q.class) && m.hasTags(q.tags)
 }
 
 // candidates are the eligible members beside the named ones, and without those
@@ -78,9 +73,9 @@ func (v *View) newPlan(q *query, copies int) *plan {
 	if q.every {
 		copies = max(copies, len(members))
 	}
-	groups := v.strictGroups(members, copies)
+	groups, level := v.strictGroups(members, copies)
 	certain, solved := rates(groups, copies)
-	p := &plan{copies: copies, certain: certain, groups: len(groups), at: make([]int32, len(v.members))}
+	p := &plan{copies: copies, certain: certain, groups: len(groups), level: level, at: make([]int32, len(v.members))}
 	rows := v.rows(groups, certain, solved)
 	for i := range p.at {
 		p.at[i] = -1

@@ -2,7 +2,6 @@ package allocation
 
 import (
 	"encoding/binary"
-	"fmt"
 	"slices"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -80,7 +79,8 @@ func (v *View) Usable(r int) uint64 {
 	if r == pinset.Everywhere {
 		r = len(members)
 	}
-	return usable(v.strictGroups(members, r), r)
+	groups, _ := v.strictGroups(members, r)
+	return usable(groups, r)
 }
 
 // Allocate returns who holds an item. A shortage is reported in the placement and
@@ -166,7 +166,7 @@ func (v *View) query(it *Item) query {
 	}
 	slices.Sort(q.include)
 	for _, i := range v.mirrors {
-		if v.takes(i, &q) && !slices.Contains(q.include, i) {
+		if v.unfit(i, &q) == fits && !slices.Contains(q.include, i) {
 			q.mirrors = append(q.mirrors, i)
 		}
 	}
@@ -190,48 +190,6 @@ func (q *query) settle(out *Placement, mirrorsCount bool) {
 	}
 	out.Binding = min(least, len(out.Holders))
 	out.Short = least - out.Binding
-}
-
-// reason tells why fewer members than wanted can take an item.
-func (v *View) reason(q *query) string {
-	if !v.known() {
-		return fmt.Sprintf("the cluster places pins by algorithm %d, this version knows %d: update pinfold",
-			v.policy.Algo, Algorithm)
-	}
-	var can, draining, left, mirror, idle, tags, small int
-	for i := range v.members {
-		m := &v.members[i]
-		switch {
-		case m.State == Left:
-			left++
-		case m.State == Draining:
-			draining++
-		case m.Mirror:
-			mirror++
-		case v.effective[i] == 0:
-			idle++
-		case !m.hasTags(q.tags):
-			tags++
-		case m.Cap < classCap(q.class):
-			small++
-		default:
-			can++
-		}
-	}
-	out := fmt.Sprintf("%d of %d members can take it", can, len(v.members)-left)
-	for _, why := range []struct {
-		n    int
-		text string
-	}{
-		{draining, "draining"}, {mirror, "mirrors, which come on top"}, {idle, "lending nothing"},
-		{tags, fmt.Sprintf("without the tags %q", q.tags)},
-		{small, fmt.Sprintf("lending less than %d GiB, too little for its size", classCap(q.class)>>10)},
-	} {
-		if why.n > 0 {
-			out += fmt.Sprintf("; %d %s", why.n, why.text)
-		}
-	}
-	return out
 }
 
 // plan returns the plan for a query, from the cache if it is there.
