@@ -181,7 +181,7 @@ func (d *Daemon) run(ctx context.Context) error {
 	ctx, d.stop = context.WithCancelCause(ctx)
 	defer d.stop(nil)
 	g, ctx := errgroup.WithContext(ctx)
-	parts := map[string]func(context.Context) error{"API": d.api.Run, "leaving": d.leave}
+	parts := map[string]func(context.Context) error{"API": d.api.Run, "leaving": d.leave, "memory": trim}
 	for name, run := range d.peer.parts() {
 		parts[name] = run
 	}

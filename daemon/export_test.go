@@ -40,3 +40,6 @@ func StateDir(dir Dir) (string, error) {
 
 // Traffic returns the bytes that this peer received and sent.
 func (d *Daemon) Traffic() (in, out uint64) { return d.peer.network.Traffic() }
+
+// Trim gives memory back after bursts, until ctx ends.
+func Trim(ctx context.Context) error { return trim(ctx) }

@@ -28,9 +28,10 @@ func BadgerOptions() *dsbadger.Options {
 	return &o
 }
 
-// A transaction may hold 15 % of a table, so most rounds are atomic. What was not
-// flushed is read again at the next start: 8 MiB in a tenth of a second.
-const badgerTable = 8 << 20
+// A transaction may hold 15 % of a table, so most rounds are atomic; up to three
+// tables of each database are in memory. What was not flushed is read again at the
+// next start: 6 MiB in a tenth of a second.
+const badgerTable = 6 << 20
 
 type badgerDB struct {
 	ds *dsbadger.Datastore
