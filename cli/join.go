@@ -77,10 +77,15 @@ func join(c *cli.Context, invite string) error {
 	running, err := connect(c)
 	if err == nil {
 		if _, err = running.Version(c.Context); err == nil {
-			for _, late := range []string{"region", "household", "tags"} {
-				if c.IsSet(late) {
-					return pinset.Errorf(pinset.KindConflict, "--%s: a running daemon takes only --name and --give", late).
-						WithHint("stop it, then: %s join INVITE --%s …", self(dir), late)
+			late := map[string]string{}
+			for _, key := range []string{"region", "household", "tags"} {
+				if c.IsSet(key) {
+					late[key] = c.String(key)
+				}
+			}
+			if len(late) > 0 {
+				if _, err := running.Set(c.Context, late); err != nil {
+					return err
 				}
 			}
 			if err := running.Join(c.Context, invite, c.String("name"), give); err != nil {

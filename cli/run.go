@@ -71,6 +71,7 @@ func app(s Streams) *cli.App {
 		},
 		Commands: []*cli.Command{
 			upCommand(), initCommand(), joinCommand(), inviteCommand(), leaveCommand(),
+			giveCommand(), setCommand(),
 			addCommand(), pinCommand(), statusCommand(), peersCommand(), recoverCommand(),
 			getCommand(), catCommand(), lsCommand(), gcCommand(),
 			idCommand(), healthCommand(), configCommand(), testnetCommand(), versionCommand(),

@@ -82,7 +82,7 @@ func (a apiDaemon) Join(ctx context.Context, text, name string, give uint64) err
 
 func (a apiDaemon) Config(context.Context) ([]httpapi.Setting, error) {
 	var out []httpapi.Setting
-	for _, s := range a.d.settings {
+	for _, s := range a.d.own.all() {
 		out = append(out, httpapi.Setting{Key: s.Key, Value: s.Value, Source: string(s.Source), Doc: s.Doc})
 	}
 	return out, nil

@@ -3,7 +3,9 @@ package daemon
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -128,6 +130,11 @@ func (c Config) Validate() error {
 	}
 	if c.Network.Heartbeat < time.Second {
 		return pinset.Invalid("network.heartbeat %s: want at least 1s", c.Network.Heartbeat)
+	}
+	for key, word := range map[string]string{"region": c.Region, "household": c.Household} {
+		if len(word) > pinset.MaxTag || strings.ContainsAny(word, " \t\r\n,") || !utf8.ValidString(word) {
+			return pinset.Invalid("%s %q: want a word of at most %d bytes without spaces and commas", key, word, pinset.MaxTag)
+		}
 	}
 	return pinset.ValidateTags(c.Tags)
 }

@@ -49,21 +49,21 @@ type Greeting struct {
 
 // Daemon is a running peer.
 type Daemon struct {
-	opts     Options
-	cfg      Config
-	settings []Setting
-	log      *slog.Logger
-	closers  *closers
-	key      identity.Key
-	node     *ipfsNode
-	ledger   ds.Batching
-	turns    tracker.Turns
-	peer     *peerOf // the one cluster
-	metrics  *metrics.Metrics
-	tokens   *identity.TokenStore
-	api      *httpapi.Server
-	control  *control
-	stop     context.CancelCauseFunc
+	opts    Options
+	cfg     Config
+	own     *own
+	log     *slog.Logger
+	closers *closers
+	key     identity.Key
+	node    *ipfsNode
+	ledger  ds.Batching
+	turns   tracker.Turns
+	peer    *peerOf // the one cluster
+	metrics *metrics.Metrics
+	tokens  *identity.TokenStore
+	api     *httpapi.Server
+	control *control
+	stop    context.CancelCauseFunc
 }
 
 // New opens and binds everything. A failed New leaves nothing open.
@@ -82,7 +82,7 @@ func New(ctx context.Context, o Options) (_ *Daemon, err error) {
 	if d.cfg, err = o.settle(ctx); err != nil {
 		return nil, err
 	}
-	if _, d.settings, err = Load(o.Dir.Config(), o.Flags); err != nil {
+	if d.own, err = openOwn(o, d.cfg); err != nil {
 		return nil, err
 	}
 	for _, step := range []func(context.Context) error{d.openKey, d.openNode, d.openLedger, d.openCluster, d.openMetrics, d.openAPI, d.openControl} {
@@ -161,9 +161,8 @@ func (d *Daemon) Greeting() Greeting {
 		Name: d.cfg.Name, Peer: d.key.ID().String(), Cluster: string(d.peer.founding.ID()), ClusterName: d.peer.founding.Name(),
 		Node: d.node.about, Give: d.cfg.Give, API: d.api.Addrs(), Notes: d.node.notes,
 	}
-	if free, err := freeSpace(string(d.opts.Dir)); err == nil && d.node.own && free < d.cfg.Give {
-		g.Notes = append(g.Notes, fmt.Sprintf("%s are lent and %s are free here: what does not fit is refused, and goes to another member",
-			pinset.FormatSize(d.cfg.Give), pinset.FormatSize(free)))
+	if note := d.overpromised(); note != "" {
+		g.Notes = append(g.Notes, note)
 	}
 	for _, a := range d.peer.network.Addrs() {
 		g.Addresses = append(g.Addresses, a.String())

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/pinfold/pinfold/crdtstate"
@@ -16,11 +17,12 @@ import (
 // enrolment keeps this peer's member record in the replicated state equal to its
 // configuration: the founder's makes the cluster, a joiner's makes it a member.
 type enrolment struct {
-	cfg  Config
+	own  *own
 	key  identity.Key
 	peer *peerOf
 	node *ipfsNode
 	log  *slog.Logger
+	mu   sync.Mutex // one record at a time
 }
 
 // nodeTime bounds the question who the IPFS node is.
@@ -33,7 +35,7 @@ func (e *enrolment) wanted(ctx context.Context) (identity.Record, bool) {
 	a := e.peer.state.Authority()
 	id := e.key.ID()
 	have, member := a.Member(id)
-	r := memberRecord(e.cfg, e.key, e.peer.secret, e.peer.founding.ID(), have, have.IPFSPeer)
+	r := memberRecord(e.own.config(), e.key, e.peer.secret, e.peer.founding.ID(), have, have.IPFSPeer)
 	ctx, cancel := context.WithTimeout(ctx, nodeTime)
 	defer cancel()
 	if node, err := e.node.Identity(ctx); err == nil {
@@ -65,6 +67,8 @@ func (e *enrolment) joining() bool {
 
 // now writes the record if it can and must be written.
 func (e *enrolment) now(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	r, write := e.wanted(ctx)
 	if !write {
 		return nil
@@ -89,7 +93,7 @@ func (e *enrolment) candidate() ([]byte, error) {
 	if a.Is(e.key.ID()) {
 		return nil, nil
 	}
-	return knock(e.cfg, e.key, e.peer.secret, e.peer.founding.ID())
+	return knock(e.own.config(), e.key, e.peer.secret, e.peer.founding.ID())
 }
 
 // enrolEvery is how often the record is compared when nothing else asks for it:

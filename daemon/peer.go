@@ -53,7 +53,7 @@ func (d *Daemon) openPeer(ctx context.Context, dir clusterDir) (*peerOf, error) 
 	}
 	d.closers.push("state", p.state.Close)
 	p.timed = &timedState{stateForCluster: stateForCluster{p.state}}
-	p.enrol = &enrolment{cfg: d.cfg, key: d.key, peer: p, node: d.node, log: d.log.With("component", "enrolment")}
+	p.enrol = &enrolment{own: d.own, key: d.key, peer: p, node: d.node, log: d.log.With("component", "enrolment")}
 	if err := p.enrol.now(ctx); err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (d *Daemon) joinParts(ctx context.Context, p *peerOf, notes ds.Datastore) e
 	d.node.serves.Store(&serves)
 	feed := p.state.Subscribe()
 	p.tracker, err = tracker.New(ctx, tracker.Config{
-		Self: d.key.ID(), Cluster: string(p.founding.ID()), Mark: mark(d.key.ID()), Lent: func() uint64 { return d.cfg.Give },
+		Self: d.key.ID(), Cluster: string(p.founding.ID()), Mark: mark(d.key.ID()), Lent: d.own.lent,
 		Reserve: d.cfg.Tracker.Reserve, Concurrency: d.cfg.Tracker.Concurrency, Grace: d.cfg.Tracker.Grace, Sweep: d.cfg.Tracker.Sweep, Log: d.log,
 	}, tracker.Deps{
 		State: p.state, Feed: feedForTracker{feed}, Views: members, Node: d.node, Coverage: members, Connector: members, Sizes: members,

@@ -51,7 +51,7 @@ func table() []setting {
 	return []setting{
 		{key: "name", doc: "this peer's name, as the others see it", of: func(c *Config) value { return (*word)(&c.Name) }},
 		{key: "give", doc: "disk lent to the cluster: never above it", of: func(c *Config) value { return (*size)(&c.Give) }},
-		{key: "tags", doc: "what this peer is (ssd, eu): pins may ask for it", of: func(c *Config) value { return (*list)(&c.Tags) }},
+		{key: "tags", doc: "what this peer is (ssd, eu): pins may ask for it", of: func(c *Config) value { return (*wordSet)(&c.Tags) }},
 		{key: "region", doc: "where it stands, roughly: copies are spread over regions", of: func(c *Config) value { return (*word)(&c.Region) }},
 		{key: "household", doc: "peers of one household never hold two copies when there is a choice", of: func(c *Config) value { return (*word)(&c.Household) }},
 		{key: "ipfs.node", doc: "auto (Kubo if it answers, else embedded), kubo, embedded", of: func(c *Config) value { return (*word)(&c.IPFS.Node) }},
@@ -221,6 +221,7 @@ func Save(path string, cfg Config) error {
 type (
 	word     string
 	list     []string
+	wordSet  []string // sorted, distinct
 	flag     bool
 	number   int
 	size     uint64
@@ -248,6 +249,15 @@ func (l *list) toml() string {
 	}
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
+
+func (w *wordSet) set(s string) error {
+	err := (*list)(w).set(s)
+	slices.Sort(*w)
+	*w = slices.Compact(*w)
+	return err
+}
+func (w *wordSet) text() string { return (*list)(w).text() }
+func (w *wordSet) toml() string { return (*list)(w).toml() }
 
 func (f *flag) set(s string) error {
 	b, err := strconv.ParseBool(s)

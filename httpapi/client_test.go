@@ -205,6 +205,12 @@ func conformMembers(t *testing.T, s *served, c *Client) {
 	if err != nil || len(settings) != 1 || settings[0].Key != "give" {
 		t.Errorf("config: %v, %v", settings, err)
 	}
+	if warned, err := c.Set(ctx, map[string]string{"give": "2TB"}); err != nil || len(warned) != 1 || warned[0] != "set map[give:2TB]" {
+		t.Errorf("set: %v, %v", warned, err)
+	}
+	if _, err := c.Set(ctx, nil); pinset.KindOf(err) != pinset.KindInvalid {
+		t.Errorf("set nothing: %v", err)
+	}
 	s.entries = []pinset.HealthEntry{{Code: "ipfs-away", Severity: pinset.SeverityError, Title: "t", Detail: "d", Do: "do", Since: time.Unix(1e9, 0).UTC()}}
 	defer func() { s.entries = nil }()
 	ok, entries, err := c.Health(ctx)

@@ -70,6 +70,11 @@ func (f *fake) Config(context.Context) ([]Setting, error) {
 	return []Setting{{Key: "give", Value: "1 TB", Source: "file"}}, f.err
 }
 
+func (f *fake) Set(_ context.Context, settings map[string]string) ([]string, error) {
+	f.changed()
+	return []string{fmt.Sprint("set ", settings)}, f.err
+}
+
 func (f *fake) Pin(_ context.Context, p pinset.Pin) (pinset.Pin, pinset.Receipt, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -98,6 +98,9 @@ type Daemon interface {
 	// is a member there. give is in bytes, 0 for what is configured.
 	Join(ctx context.Context, invite, name string, give uint64) error
 	Config(ctx context.Context) ([]Setting, error)
+	// Set puts settings in force that a running daemon takes, all or none, and
+	// keeps them; it warns of what is done and may not be meant.
+	Set(ctx context.Context, settings map[string]string) (warnings []string, err error)
 }
 
 // Grant is what a token allows.

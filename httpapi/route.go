@@ -71,6 +71,7 @@ func (s *Server) routes() []route {
 		{"POST", "/cluster/invite", admin, nil, s.invite, none},
 		{"POST", "/cluster/leave", admin, nil, s.leave, none},
 		{"GET", "/config", admin, nil, s.config, none},
+		{"POST", "/config", admin, nil, s.setConfig, own},
 	}
 }
 
