@@ -87,7 +87,7 @@ func late(to, from net.Conn, delay time.Duration) {
 // a link with a round trip of 100 ms: from the invite until it lists everything.
 func BenchmarkJoin(b *testing.B) {
 	const roundTrip = 100 * time.Millisecond
-	for _, tc := range []struct{ pins, perDelta int }{{100_000, 500}, {20_000, 1}} {
+	for _, tc := range []struct{ pins, perDelta int }{{100_000, 500}, {100_000, 1}} {
 		b.Run(fmt.Sprintf("pins=%d/delta=%d", tc.pins, tc.perDelta), func(b *testing.B) {
 			r := newRig(b, 1, nil)
 			r.end(r.peers[0])
