@@ -30,9 +30,7 @@ const (
 	maxStrangers  = 16             // connections
 	maxCandidates = 256
 	maxHosts      = 1024 // remote addresses with a limit of their own
-	handshakeTime = 20 * time.Second
-	maxPending    = 4096
-	maxWaiting    = 24 // of one host
+	maxWaiting    = 24   // handshakes of one host
 )
 
 // gater decides who gets a connection. It implements connmgr.ConnectionGater and
@@ -42,26 +40,23 @@ type gater struct {
 	authority func() *identity.Authority
 	trusted   map[peer.ID]bool // named by the invite or the configuration
 	faults    *faults
-	handshake time.Duration
 
 	mu         sync.Mutex
 	cut        map[peer.ID]bool
 	candidates map[peer.ID]time.Time // until when
 	strangers  map[peer.ID]time.Time // until when
-	pending    map[string]time.Time  // handshakes that began, by remote address
-	waiting    map[string]int        // and how many of them each host has
+	waiting    map[string]int        // handshakes under way, by host
 	limits     map[string]*rate.Limiter
 	changed    chan struct{} // closed and replaced when somebody's standing rose
 }
 
 func newGater(self peer.ID, authority func() *identity.Authority, trusted []peer.AddrInfo, f *faults) *gater {
 	g := &gater{
-		self: self, authority: authority, faults: f, handshake: handshakeTime,
+		self: self, authority: authority, faults: f,
 		trusted:    make(map[peer.ID]bool, len(trusted)),
 		cut:        make(map[peer.ID]bool),
 		candidates: make(map[peer.ID]time.Time),
 		strangers:  make(map[peer.ID]time.Time),
-		pending:    make(map[string]time.Time),
 		waiting:    make(map[string]int),
 		limits:     make(map[string]*rate.Limiter),
 		changed:    make(chan struct{}),
@@ -159,8 +154,7 @@ func (g *gater) mayKnock(host string) bool {
 	return l.Allow()
 }
 
-// sweep counts handshakes that never ended, lets strangers' time run out and
-// returns the peers whose connections must be closed. Peers tells who is
+// sweep lets strangers' time run out and returns the peers whose connections must be closed. Peers tells who is
 // connected.
 func (g *gater) sweep(now time.Time, peers []peer.ID) (drop []peer.ID) {
 	g.expire(now)
@@ -186,12 +180,6 @@ func (g *gater) sweep(now time.Time, peers []peer.ID) (drop []peer.ID) {
 func (g *gater) expire(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for addr, since := range g.pending {
-		if now.Sub(since) > g.handshake {
-			g.settled(addr)
-			g.faults.count(faultHandshake, hostOf(addr))
-		}
-	}
 	for p, until := range g.candidates {
 		if now.After(until) {
 			delete(g.candidates, p)
@@ -210,41 +198,31 @@ func (g *gater) InterceptPeerDial(p peer.ID) bool {
 
 func (g *gater) InterceptAddrDial(p peer.ID, _ ma.Multiaddr) bool { return !g.blocked(p) }
 
-// InterceptAccept lets a host have a few handshakes under way: one that opens
-// connections and says nothing must not take the places of others.
-func (g *gater) InterceptAccept(c network.ConnMultiaddrs) bool {
-	addr := c.RemoteMultiaddr().String()
-	host := hostOf(addr)
+func (g *gater) InterceptAccept(network.ConnMultiaddrs) bool { return true }
+
+// wait says whether a host may begin another handshake; waited ends it.
+func (g *gater) wait(host string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.waiting[host] >= maxWaiting || len(g.pending) >= maxPending {
-		g.faults.count(faultHandshake, host)
+	if g.waiting[host] >= maxWaiting {
+		g.faults.count(faultCrowd, host)
 		return false
 	}
-	if _, again := g.pending[addr]; !again {
-		g.waiting[host]++
-	}
-	g.pending[addr] = time.Now()
+	g.waiting[host]++
 	return true
 }
 
-// settled forgets a handshake that is over. The caller holds mu.
-func (g *gater) settled(addr string) {
-	if _, ok := g.pending[addr]; !ok {
-		return
-	}
-	delete(g.pending, addr)
-	host := hostOf(addr)
+func (g *gater) waited(host string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.waiting[host]--; g.waiting[host] <= 0 {
 		delete(g.waiting, host)
 	}
 }
 
 func (g *gater) InterceptSecured(dir network.Direction, p peer.ID, c network.ConnMultiaddrs) bool {
-	if dir == network.DirInbound {
-		g.mu.Lock()
-		g.settled(c.RemoteMultiaddr().String())
-		g.mu.Unlock()
+	if a, ok := c.(*arrival); ok {
+		a.settled()
 	}
 	if g.blocked(p) {
 		return false

@@ -31,6 +31,7 @@ type faultKind uint8
 
 const (
 	faultHandshake faultKind = iota
+	faultCrowd
 	faultStranger
 	faultForm
 	faultRate
@@ -48,6 +49,8 @@ func (k faultKind) text() faultText {
 	case faultHandshake:
 		return faultText{"handshake-failed", "warning", "connections arrive that do not know the cluster's secret",
 			"if a friend is trying to join: give out a new invite, the secret in the old one does not fit; else nothing"}
+	case faultCrowd:
+		return faultText{"connections-idle", "info", "an address opens connections and says nothing on them", "nothing: it gets only a few at a time"}
 	case faultStranger:
 		return faultText{"strangers-refused", "info", "peers that are no members were refused", "nothing, unless a member is missing: see `pinfold peers`"}
 	case faultForm:

@@ -17,8 +17,6 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
-	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
-	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
 	ma "github.com/multiformats/go-multiaddr"
 )
 
@@ -44,16 +42,15 @@ func newHost(cfg Config, d hostDeps) (host.Host, error) {
 		libp2p.BandwidthReporter(d.traffic),
 		libp2p.UserAgent("pinfold"),
 		libp2p.DisableMetrics(),
-		libp2p.Transport(tcp.NewTCPTransport),
-		libp2p.Transport(websocket.New),
 		// A long split looks like a black hole, and when it heals these would refuse to dial.
 		libp2p.UDPBlackHoleSuccessCounter(nil),
 		libp2p.IPv6BlackHoleSuccessCounter(nil),
 	}
 	if cfg.Open {
-		opts = append(opts, libp2p.Transport(quic.NewTransport))
+		opts = append(opts, transports(d.gater, nil), libp2p.Transport(quic.NewTransport))
 	} else {
-		opts = append(opts, libp2p.PrivateNetwork(cfg.Secret.PSK()))
+		psk := cfg.Secret.PSK()
+		opts = append(opts, transports(d.gater, psk), libp2p.PrivateNetwork(psk))
 	}
 	if cfg.PortMap {
 		opts = append(opts, libp2p.NATPortMap())

@@ -161,8 +161,11 @@ func TestRawConnectionsThatSayNothingAreLetGo(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("a member waited %v for its turn", took)
 	}
-	if n := a.faults.counted(faultHandshake); n < 200-2*maxWaiting {
+	if n := a.faults.counted(faultCrowd); n < 200-2*maxWaiting {
 		t.Errorf("%d of 200 counted", n)
+	}
+	if n := a.faults.counted(faultHandshake); n != 0 {
+		t.Errorf("%d of them are said to have another secret", n)
 	}
 }
 

@@ -130,9 +130,6 @@ func TestWrongSecretIsCountedPerAddress(t *testing.T) {
 	t.Parallel()
 	c, other := newClub(t, 1), newClub(t, 1)
 	a := c.play(c.keys[0], nil)
-	a.gater.mu.Lock()
-	a.gater.handshake = 100 * time.Millisecond
-	a.gater.mu.Unlock()
 	h := outsider(t, other.secret)
 	if err := h.Connect(t.Context(), a.info()); err == nil {
 		t.Fatal("connected with another secret")
