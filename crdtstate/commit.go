@@ -38,14 +38,14 @@ const (
 )
 
 // Commit makes the changes and returns when they are merged here, on this peer's
-// disk, and queued for announcement: all of them or none. Concurrent calls share a
-// delta. Of two changes of one key the later counts. A call that changes nothing
+// disk, and queued for announcement. Concurrent calls share a delta. Of two changes
+// of one key the later counts. A call that changes nothing
 // (removals of what is not there) returns a receipt without a head.
 //
 // Errors: KindInvalid for a key or value that no peer would admit, KindForbidden
 // for what this peer may not write, KindUnavailable when the disk is full or
-// failed, or the state has no founding delta yet. When ctx ends first the changes
-// may still be made.
+// failed, or the state has no founding delta yet. When ctx ends first, or the disk
+// fails in the middle, the changes may still be made.
 func (s *State) Commit(ctx context.Context, ops ...Op) (pinset.Receipt, error) {
 	r := &request{ops: ops, done: make(chan struct{})}
 	if len(ops) > MaxOps {
@@ -220,69 +220,81 @@ func (s *State) commitGroup(ctx context.Context, group []*request, adopt bool) {
 	}()
 	s.write.Lock()
 	defer s.write.Unlock()
-	made, receipt, err := s.writeGroup(ctx, group, adopt)
+	receipt, err := s.writeGroup(ctx, group, adopt)
 	for _, r := range group {
 		if r.err == nil {
 			r.receipt, r.err = receipt, err
 		}
 	}
-	if err != nil {
-		if adopt && len(group) == 0 {
-			s.log.Warn("adopt the deltas of a removed member", "err", err)
-		}
-		return
+	if err == nil {
+		s.adoptIfDue()
+	} else if len(group) == 0 {
+		s.log.Warn("adopt the deltas of a removed member", "err", err)
 	}
-	if made != nil {
-		s.announce(Announcement{made.CID, made.Raw})
-	}
-	s.adoptIfDue()
 }
 
-// writeGroup makes, admits, merges and syncs one delta of all requests that are
-// allowed; the others get their error. It returns no block when nothing changes.
-func (s *State) writeGroup(ctx context.Context, group []*request, adopt bool) (*block.Block, pinset.Receipt, error) {
+// writeGroup makes, admits, merges, syncs and announces one delta of all requests
+// that are allowed; the others get their error. Removals of what many have pinned
+// at the same time may need more than one. It makes none when nothing changes.
+func (s *State) writeGroup(ctx context.Context, group []*request, adopt bool) (pinset.Receipt, error) {
 	receipt := pinset.Receipt{Author: s.self}
 	if err := s.ready(ctx); err != nil {
-		return nil, receipt, err
+		return receipt, err
 	}
 	e := s.epoch
 	receipt.Seq = e.Seq(s.self)
 	auth, err := e.Authority()
 	if err != nil {
-		return nil, receipt, s.broke(err)
+		return receipt, s.broke(err)
 	}
-	delta, err := s.draft(e, auth, group)
-	if err != nil {
-		return nil, receipt, s.broke(err)
+	adopt = adopt && auth.Is(s.self) && orphaned(e, auth)
+	for d := s.draft(e, auth, group); ; adopt = false {
+		delta, err := d.delta()
+		if err != nil {
+			return receipt, s.broke(err)
+		}
+		if len(delta.Elements)+len(delta.Tombstones) == 0 && !adopt {
+			_, err := e.Settle(ctx, false) // lets go of the cells that were looked at
+			return receipt, err
+		}
+		b, err := s.writeDelta(ctx, delta)
+		if err != nil {
+			return receipt, err
+		}
+		receipt.Seq, receipt.Head = b.Seq, b.CID
+		s.announce(Announcement{b.CID, b.Raw})
+		if len(d.ops) == 0 {
+			return receipt, nil
+		}
 	}
-	if len(delta.Elements)+len(delta.Tombstones) == 0 && (!adopt || !auth.Is(s.self) || !orphaned(e, auth)) {
-		_, err := e.Settle(ctx, false) // lets go of the cells that were looked at
-		return nil, receipt, err
-	}
+}
+
+// writeDelta makes a block of a delta, and it durable.
+func (s *State) writeDelta(ctx context.Context, delta *pb.Delta) (*block.Block, error) {
+	e := s.epoch
 	b, err := s.seal(e, delta)
 	if err != nil {
-		return nil, receipt, err
+		return nil, err
 	}
 	if err := e.Admit(gate.Trusted(b)); isVerdict(err) {
-		return nil, receipt, pinset.Wrap(pinset.KindForbidden, err, "commit")
+		return nil, pinset.Wrap(pinset.KindForbidden, err, "commit")
 	} else if err != nil {
-		return nil, receipt, s.broke(fmt.Errorf("own delta: %w", err))
+		return nil, s.broke(fmt.Errorf("own delta: %w", err))
 	}
 	out, err := e.Settle(ctx, true)
 	if err != nil {
-		return nil, receipt, s.broke(err)
+		return nil, s.broke(err)
 	}
 	s.flusher.due.Store(false)
 	if err := s.publish(out); err != nil {
-		return nil, receipt, s.broke(err)
+		return nil, s.broke(err)
 	}
-	receipt.Seq, receipt.Head = b.Seq, b.CID
-	return b, receipt, nil
+	return b, nil
 }
 
-// draft is the delta of all requests that are allowed; the others get their error.
-func (s *State) draft(e *epoch.Epoch, auth *identity.Authority, group []*request) (*pb.Delta, error) {
-	d := draft{e: e, at: map[string]int{}}
+// draft is all requests that are allowed; the others get their error.
+func (s *State) draft(e *epoch.Epoch, auth *identity.Authority, group []*request) *draft {
+	d := &draft{e: e, at: map[string]int{}}
 	for _, r := range group {
 		if r.err = s.allowed(e, auth, r); r.err != nil {
 			continue
@@ -291,7 +303,7 @@ func (s *State) draft(e *epoch.Epoch, auth *identity.Authority, group []*request
 			d.add(op)
 		}
 	}
-	return d.delta()
+	return d
 }
 
 // allowed says whether one request by itself may be written now.
@@ -339,11 +351,19 @@ func (d *draft) add(op Op) {
 
 // delta turns changes into elements and exact removals: an update or a removal
 // takes out the elements that are live here, and no others, so that what others
-// write at the same time stays.
+// write at the same time stays. What does not fit of the removals remains in ops,
+// for the next delta.
 func (d *draft) delta() (*pb.Delta, error) {
 	out := &pb.Delta{}
-	room := block.MaxElements - 2*len(d.ops)
+	room := block.MaxElements // for removals beyond the first of each change
 	for _, op := range d.ops {
+		if room--; op.Value != nil {
+			room--
+		}
+	}
+	ops := d.ops
+	d.ops = nil
+	for _, op := range ops {
 		value, live, err := d.e.Live(op.Key)
 		if err != nil {
 			return nil, err
@@ -357,14 +377,13 @@ func (d *draft) delta() (*pb.Delta, error) {
 		if !removable(op.Key) {
 			continue
 		}
-		for i, id := range live {
-			if i > 0 { // the first is counted with the operation
-				if room == 0 {
-					break
-				}
-				room--
-			}
+		fit := min(len(live), 1+room)
+		room -= max(fit-1, 0)
+		for _, id := range live[:fit] {
 			out.Tombstones = append(out.Tombstones, &pb.Element{Key: op.Key, Id: dshelp.MultihashToDsKey(id.Hash()).String()})
+		}
+		if fit < len(live) && op.Value == nil { // of an update its own element wins
+			d.ops = append(d.ops, op)
 		}
 	}
 	return out, nil

@@ -200,3 +200,33 @@ func nextRecord(c *crdtstatetest.Cluster) identity.Record {
 	r.Seq++
 	return r
 }
+
+// TestAllOfWhatASplitPinnedTwiceIsRemoved: both sides pinned the same list; one
+// Commit that removes it all takes out every element, whatever fits into one delta.
+func TestAllOfWhatASplitPinnedTwiceIsRemoved(t *testing.T) {
+	c := crdtstatetest.New(t, 3)
+	s := c.All()
+	var unpins []crdtstate.Op
+	for _, x := range s {
+		var ops []crdtstate.Op
+		for i := range crdtstate.MaxOps {
+			ops = append(ops, crdtstatetest.PinOp(crdtstatetest.Pin(i)))
+		}
+		c.Commit(x, ops...)
+	}
+	for i := range crdtstate.MaxOps {
+		unpins = append(unpins, crdtstatetest.UnpinOp(crdtstatetest.Pin(i)))
+	}
+	c.Pull(s[0], s[1])
+	c.Pull(s[0], s[2])
+	r := c.Commit(s[0], unpins...)
+	if n := s[0].Summary().Count; n != 0 {
+		t.Errorf("%d pins after all were removed", n)
+	}
+	if heads := s[0].Summary().Heads; len(heads) != 1 || heads[0] != r.Head || s[0].Vector()[c.ID(0)] != r.Seq {
+		t.Errorf("receipt %+v, heads %v", r, heads)
+	}
+	check(t, s[0])
+	c.Pull(s[1], s[0])
+	agree(t, s[0], s[1])
+}
