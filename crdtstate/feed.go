@@ -105,12 +105,11 @@ func (f *Feed) wake() {
 	}
 }
 
-// Next waits for changes. Vector is at least what the changes came from. Errors:
-// that of ctx, KindUnavailable when the feed or the state was closed.
+// Next waits for changes. Everything that Vector covers was named, now or before.
+// Errors: that of ctx, KindUnavailable when the feed or the state was closed.
 func (f *Feed) Next(ctx context.Context) (Changes, error) {
 	for {
 		if c, some, closed := f.collect(); some {
-			c.Vector = f.s.Vector()
 			return c, nil
 		} else if closed {
 			return Changes{}, errClosed
@@ -124,8 +123,11 @@ func (f *Feed) Next(ctx context.Context) (Changes, error) {
 }
 
 func (f *Feed) collect() (c Changes, some, closed bool) {
+	f.s.vectorM.RLock()
+	defer f.s.vectorM.RUnlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	c.Vector = maps.Clone(f.s.vector)
 	c.Rescan, c.Authority = f.rescan, f.authority
 	for k := range f.cids {
 		c.CIDs = append(c.CIDs, k)

@@ -233,3 +233,27 @@ func TestOwnersAndPages(t *testing.T) {
 	}
 	check(t, s)
 }
+
+// TestAFeedIsNotBehindItsVector: who has looked at what the feed named may say so
+// of everything that the vector covers.
+func TestAFeedIsNotBehindItsVector(t *testing.T) {
+	c := crdtstatetest.New(t, 1)
+	s := c.Founded()
+	f := s.Subscribe()
+	defer f.Close()
+	const pins = 4000
+	first := s.Vector()[c.ID(0)]
+	go func() {
+		for i := range pins {
+			_, _ = s.Commit(t.Context(), crdtstatetest.PinOp(crdtstatetest.Pin(i)))
+		}
+	}()
+	named := uint64(0)
+	for named < pins {
+		got := next(t, f)
+		named += uint64(len(got.CIDs))
+		if told := got.Vector[c.ID(0)] - first; told != named {
+			t.Fatalf("%d pins were named, and the vector covers %d", named, told)
+		}
+	}
+}
