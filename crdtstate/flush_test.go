@@ -2,6 +2,7 @@ package crdtstate_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -62,4 +63,42 @@ func powerUpWith(t *testing.T, cfg crdtstate.Config, fs vfs.FS, all bool) {
 			t.Fatalf("received pin %d: %v", i, err)
 		}
 	}
+}
+
+// forgetfulDB fails one flush, as a disk does that lost what it was given, and
+// says the next time that all is well.
+type forgetfulDB struct {
+	kv.DB
+	failed *atomic.Bool
+}
+
+func (d forgetfulDB) Apply(b *kv.Batch, durable bool) error {
+	if durable && b.Len() == 0 && d.failed.CompareAndSwap(false, true) {
+		return errTorn
+	}
+	return d.DB.Apply(b, durable)
+}
+
+// TestAFailedFlushIsNotForgotten: after it the store is read again before this
+// peer gives its word on anything.
+func TestAFailedFlushIsNotForgotten(t *testing.T) {
+	c := crdtstatetest.New(t, 2)
+	from := c.Founded()
+	db := kv.NewMemory()
+	var failed atomic.Bool
+	var opened atomic.Int32
+	s, err := crdtstate.OpenOver(c.Config(1), func() (kv.DB, error) { opened.Add(1); return forgetfulDB{db, &failed}, nil }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c.Pull(s, from)
+	for !failed.Load() { // or the flusher was faster
+		_ = s.Sync(t.Context())
+	}
+	flush(t, s)
+	if opened.Load() != 2 {
+		t.Errorf("the store was opened %d times, want 2", opened.Load())
+	}
+	check(t, s)
 }

@@ -87,9 +87,14 @@ func (h *health) forks(fs []blocklog.Fork) {
 	}
 }
 
-func (h *health) full(free, reserve uint64) {
+// space notes what the file system has free.
+func (h *health) space(free, reserve uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if free >= reserve {
+		h.disk = ""
+		return
+	}
 	if h.disk == "" {
 		h.diskAt = time.Now()
 	}
@@ -108,7 +113,7 @@ func (h *health) failed(err error) {
 func (h *health) well() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.disk, h.broken = "", ""
+	h.broken = ""
 }
 
 func (h *health) entries() []pinset.HealthEntry {
@@ -181,4 +186,9 @@ func (h *health) forkEntries() []pinset.HealthEntry {
 
 // Health says what is wrong with the state now: refused forgeries by author, forks,
 // a full disk, changes that wait for an update.
-func (s *State) Health() []pinset.HealthEntry { return s.health.entries() }
+func (s *State) Health() []pinset.HealthEntry {
+	if free, err := s.out.free(); err == nil {
+		s.health.space(free, s.cfg.Reserve)
+	}
+	return s.health.entries()
+}

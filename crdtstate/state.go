@@ -83,7 +83,7 @@ type State struct {
 	down  error // the last write failed: the epoch must be opened again
 
 	view    atomic.Pointer[view]
-	vectorM sync.RWMutex
+	vectorM sync.RWMutex // held while the feeds are told what brought the vector where it is
 	vector  map[peer.ID]uint64
 
 	queue     queue
@@ -137,7 +137,7 @@ func prepare(root, store string) (string, error) {
 	want := "pinfold state 1 " + store + "\n"
 	have, err := os.ReadFile(mark)
 	switch {
-	case errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, os.ErrNotExist), err == nil && len(have) == 0: // a crash may leave it empty
 		return filepath.Join(dir, "store"), os.WriteFile(mark, []byte(want), 0o600)
 	case err != nil:
 		return "", fmt.Errorf("read state directory: %w", err)
@@ -183,6 +183,7 @@ func open(ctx context.Context, cfg Config, out outside) (_ *State, err error) {
 	if err := s.publishAll(); err != nil {
 		return nil, errors.Join(err, s.epoch.Close())
 	}
+	s.flusher.received() // the process before may have been killed before it flushed
 	s.adoptIfDue()
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
@@ -260,7 +261,6 @@ func (s *State) ready(ctx context.Context) error {
 		return pinset.Wrap(pinset.KindUnavailable, err, "write state")
 	}
 	if free < s.cfg.Reserve {
-		s.health.full(free, s.cfg.Reserve)
 		return diskFull(free, s.cfg.Reserve)
 	}
 	if s.down == nil {
@@ -296,15 +296,18 @@ func (s *State) reopen(ctx context.Context) error {
 	}
 	s.epoch, s.down = e, nil
 	s.health.well()
+	s.flusher.received()
 	s.log.Info("store opened again after a failure")
+	err = s.publishAll()
 	s.feeds.rescan() // a change that failed half-way may be there now
-	return s.publishAll()
+	return err
 }
 
 // broke is called with write held when a write failed, for whatever reason: what
 // is in memory may be ahead of the disk.
 func (s *State) broke(err error) error {
 	s.down = err
+	s.flusher.due.Store(true) // it will see whether the store can be opened again
 	s.health.failed(err)
 	s.log.Error("write state", "err", err)
 	return pinset.Wrap(pinset.KindUnavailable, err, "write state")
@@ -318,12 +321,12 @@ func (s *State) publish(o epoch.Outcome) error {
 		return err
 	}
 	s.view.Store(&view{summarise(e), auth})
+	s.health.forks(o.Forks)
 	s.vectorM.Lock()
+	defer s.vectorM.Unlock()
 	for a := range e.Lately() {
 		s.vector[a.ID] = a.Seq
 	}
-	s.vectorM.Unlock()
-	s.health.forks(o.Forks)
 	s.feeds.notify(o)
 	return nil
 }
@@ -331,6 +334,7 @@ func (s *State) publish(o epoch.Outcome) error {
 // publishAll is publish for an epoch that was just opened.
 func (s *State) publishAll() error {
 	s.vectorM.Lock()
+	clear(s.vector)
 	for _, a := range s.epoch.Authors() {
 		s.vector[a.ID] = a.Seq
 	}

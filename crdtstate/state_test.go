@@ -2,6 +2,8 @@ package crdtstate_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/pinfold/pinfold/crdtstate"
@@ -79,5 +81,25 @@ func TestBothStoresReopen(t *testing.T) {
 				t.Errorf("%d pins, want 30", n)
 			}
 		})
+	}
+}
+
+// TestACrashBeforeTheMark: a crash may leave the directory with no mark of what
+// made it, or an empty one.
+func TestACrashBeforeTheMark(t *testing.T) {
+	c := crdtstatetest.New(t, 1)
+	cfg := c.Config(0)
+	cfg.Store, cfg.Dir = "pebble", t.TempDir()
+	mark := filepath.Join(cfg.Dir, "epoch-0", "FORMAT")
+	if err := os.MkdirAll(filepath.Dir(mark), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(mark, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := openOnDisk(t, cfg)
+	c.Enter(s, 0)
+	if raw, err := os.ReadFile(mark); err != nil || len(raw) == 0 {
+		t.Errorf("the mark is %q, %v", raw, err)
 	}
 }
