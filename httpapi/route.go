@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pinfold/pinfold/httpapi/guard"
+	"github.com/pinfold/pinfold/guard"
 	"github.com/pinfold/pinfold/pinset"
 )
 

@@ -9,16 +9,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 
-	"github.com/pinfold/pinfold/httpapi/guard"
-	"github.com/pinfold/pinfold/pinset"
+	"github.com/pinfold/pinfold/guard"
 )
 
 const (
@@ -29,7 +23,6 @@ const (
 	stallTime  = 2 * time.Minute  // without a byte of a large one
 	idleTime   = 3 * time.Minute  // between two requests
 	stopTime   = 5 * time.Second  // for answers under way when stopping
-	maxSocket  = 100              // bytes of a unix socket's path: what every system takes
 	errorLevel = slog.LevelWarn
 )
 
@@ -61,16 +54,9 @@ type Server struct {
 	cfg       Config
 	deps      Deps
 	endpoints []endpoint
-	doors     []door
+	doors     []guard.Door
 	headers   struct{ server, cache, sniff, json []string }
 	now       func() time.Time
-}
-
-// door is a listener and who may come in by it.
-type door struct {
-	net.Listener
-	guard guard.Rules
-	addr  string // as Addrs says it
 }
 
 // New binds every listener, or none. A taken or forbidden address is an error that
@@ -80,18 +66,19 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	s.endpoints = compile(s.routes())
 	s.headers.server, s.headers.cache = []string{"pinfold/" + cfg.Version}, []string{"no-store"}
 	s.headers.sniff, s.headers.json = []string{"nosniff"}, []string{"application/json"}
+	listen := guard.Listen{Name: "api", AllowRemote: cfg.AllowRemote, TLS: cfg.TLS, Hosts: cfg.Hosts, Origins: cfg.Origins}
 	if cfg.Socket != "" {
-		l, err := listenSocket(cfg.Socket)
+		d, err := listen.Socket(cfg.Socket)
 		if err != nil {
 			return nil, err
 		}
-		s.doors = append(s.doors, door{l, guard.Rules{Socket: true, Origins: lower(cfg.Origins)}, cfg.Socket})
+		s.doors = append(s.doors, d)
 	}
 	for _, addr := range cfg.Listen {
 		if addr == "" {
 			continue
 		}
-		d, err := s.listenTCP(addr)
+		d, err := listen.TCP(addr)
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
@@ -105,7 +92,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 func (s *Server) Addrs() []string {
 	out := make([]string, 0, len(s.doors))
 	for _, d := range s.doors {
-		out = append(out, d.addr)
+		out = append(out, d.Addr)
 	}
 	return out
 }
@@ -115,14 +102,7 @@ func (s *Server) Addrs() []string {
 func (s *Server) Close() error {
 	var errs []error
 	for _, d := range s.doors {
-		if err := d.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			errs = append(errs, fmt.Errorf("close %s: %w", d.addr, err))
-		}
-		if d.guard.Socket {
-			if err := os.Remove(d.addr); err != nil && !errors.Is(err, os.ErrNotExist) {
-				errs = append(errs, fmt.Errorf("remove socket: %w", err))
-			}
-		}
+		errs = append(errs, d.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -139,7 +119,7 @@ func (s *Server) Run(ctx context.Context) error {
 		servers[i] = s.serverFor(ctx, d)
 		running.Go(func() {
 			if err := servers[i].Serve(d.Listener); !errors.Is(err, http.ErrServerClosed) {
-				failed <- fmt.Errorf("serve %s: %w", d.addr, err)
+				failed <- fmt.Errorf("serve %s: %w", d.Addr, err)
 			}
 		})
 	}
@@ -160,9 +140,9 @@ func (s *Server) Run(ctx context.Context) error {
 	return errors.Join(err, s.Close())
 }
 
-func (s *Server) serverFor(ctx context.Context, d door) *http.Server {
+func (s *Server) serverFor(ctx context.Context, d guard.Door) *http.Server {
 	return &http.Server{
-		Handler:           handler{s, d.guard},
+		Handler:           handler{s, d.Rules},
 		ReadHeaderTimeout: headerTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
@@ -192,74 +172,6 @@ func (s *Server) authorise(ctx context.Context, token string) (Grant, error) {
 		return Grant{}, errors.New("this API knows no tokens")
 	}
 	return s.deps.Authorise(ctx, token)
-}
-
-func (s *Server) listenTCP(addr string) (door, error) {
-	at, err := net.ResolveTCPAddr("tcp", addr)
-	if err != nil {
-		return door{}, pinset.Wrap(pinset.KindInvalid, err, "api address %q: want host:port, as in 127.0.0.1:9094", addr)
-	}
-	local := at.IP.IsLoopback()
-	if !local && !s.cfg.AllowRemote && s.cfg.TLS == nil {
-		return door{}, pinset.Errorf(pinset.KindRefused, "api address %s: plain TCP beyond loopback shows every token to the network", addr).
-			WithHint("use 127.0.0.1, or set api.allow_remote")
-	}
-	l, err := net.ListenTCP("tcp", at)
-	if err != nil {
-		return door{}, explainListen(addr, err)
-	}
-	g := guard.Rules{Remote: !local, Port: strconv.Itoa(l.Addr().(*net.TCPAddr).Port), Hosts: lower(s.cfg.Hosts), Origins: lower(s.cfg.Origins)}
-	if s.cfg.TLS != nil {
-		return door{tls.NewListener(l, s.cfg.TLS), g, "https://" + l.Addr().String()}, nil
-	}
-	return door{l, g, "http://" + l.Addr().String()}, nil
-}
-
-func explainListen(addr string, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		_, port, _ := net.SplitHostPort(addr)
-		return pinset.Wrap(pinset.KindConflict, &pinset.Error{Kind: pinset.KindConflict, Msg: "another program listens there",
-			Hint: fmt.Sprintf("`ss -ltnp 'sport = :%s'` names it; or set api.listen to another port", port), Err: err}, "api address %s", addr)
-	}
-	return pinset.Wrap(pinset.KindUnavailable, err, "listen on api address %s", addr)
-}
-
-// listenSocket makes the socket in a private directory and moves it to its place
-// when its mode is 0600, so that at no moment others may open it.
-func listenSocket(path string) (net.Listener, error) {
-	if len(path) > maxSocket {
-		return nil, pinset.Invalid("api socket %q: %d bytes, at most %d", path, len(path), maxSocket).WithHint("set a shorter directory")
-	}
-	if c, err := net.Dial("unix", path); err == nil {
-		_ = c.Close()
-		return nil, pinset.Errorf(pinset.KindConflict, "api socket %s: another daemon answers there", path).
-			WithHint("stop it first, or use another directory")
-	}
-	dir, err := os.MkdirTemp(filepath.Dir(path), ".s")
-	if err != nil {
-		return nil, pinset.Wrap(pinset.KindUnavailable, err, "make api socket")
-	}
-	defer os.RemoveAll(dir)
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, "s"), Net: "unix"})
-	if err != nil {
-		return nil, pinset.Wrap(pinset.KindUnavailable, err, "make api socket")
-	}
-	l.SetUnlinkOnClose(false) // it moves away; Close removes it
-	if err = os.Chmod(filepath.Join(dir, "s"), 0o600); err == nil {
-		err = os.Rename(filepath.Join(dir, "s"), path)
-	}
-	if err != nil {
-		return nil, errors.Join(pinset.Wrap(pinset.KindUnavailable, err, "make api socket"), l.Close())
-	}
-	return l, nil
-}
-
-func lower(in []string) []string {
-	out := make([]string, 0, len(in))
-	for _, s := range in {
-		out = append(out, strings.ToLower(strings.TrimSuffix(s, "/")))
-	}
-	return out
 }
 
 // limitBody gives the body until then to come. Nothing of a request may read from

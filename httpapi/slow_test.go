@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/pinfold/pinfold/httpapi/guard"
+	"github.com/pinfold/pinfold/guard"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -50,7 +50,7 @@ func slow(t *testing.T, f *fake, test func(t *testing.T, p *pipes)) {
 		}
 		p := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
 		ctx, cancel := context.WithCancel(t.Context())
-		server := s.serverFor(ctx, door{Listener: p, guard: guard.Rules{Socket: true}})
+		server := s.serverFor(ctx, guard.Door{Listener: p, Rules: guard.Rules{Socket: true}})
 		ended := make(chan struct{})
 		go func() { _ = server.Serve(p); close(ended) }()
 		test(t, p)
