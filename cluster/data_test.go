@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -252,7 +253,7 @@ func TestConnectHoldersRemembers(t *testing.T) {
 		connect := func(wantAsked, wantConnects int, when string) {
 			t.Helper()
 			asked, connects := p.net.asked, p.node.Calls(ipfsclienttest.OpConnect)
-			p.ConnectHolders(t.Context(), cidN(1), ids)
+			p.connectAll(t.Context(), p.net, p.sources(t.Context(), cidN(1), p.net, ids))
 			if a, c := p.net.asked-asked, p.node.Calls(ipfsclienttest.OpConnect)-connects; a != wantAsked || c != wantConnects {
 				t.Errorf("%s: %d asked, %d connected, want %d, %d", when, a, c, wantAsked, wantConnects)
 			}
@@ -279,7 +280,7 @@ func TestConnectHoldersRemembers(t *testing.T) {
 		p.node.Break(ipfsclienttest.Faults{Before: ipfsclienttest.On(ipfsclienttest.Hang, ipfsclienttest.OpConnect)})
 		time.Sleep(20 * time.Minute)
 		began = time.Now()
-		p.ConnectHolders(t.Context(), cidN(1), ids)
+		p.connectAll(t.Context(), p.net, p.sources(t.Context(), cidN(1), p.net, ids))
 		if took := time.Since(began); took > p.cfg.AskTime+p.cfg.NodeTime {
 			t.Errorf("the IPFS node hangs: took %s", took)
 		}
@@ -292,10 +293,33 @@ func TestConnectHoldersUsesTheOrigins(t *testing.T) {
 	second := strings.Replace(one.Address(), "/p2p/", "/tcp/7/p2p/", 1)
 	r.peers[0].pin(pinset.Pin{CID: cidN(1), Origins: []string{one.Address(), two.Address(), one.Address()}})
 	r.peers[0].pin(pinset.Pin{CID: cidN(1), Owner: "alice", Origins: []string{second}})
-	r.peers[0].ConnectHolders(t.Context(), cidN(1), nil)
+	r.peers[0].connectOrigins(t.Context(), cidN(1))
 	if n := r.peers[0].node.Calls(ipfsclienttest.OpConnect); n != 2 { // one for each peer
 		t.Errorf("%d connections", n)
 	}
+}
+
+// A holder that could not be asked when the fetch began is connected when it can.
+func TestConnectHoldersGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2)
+		p := r.peers[0]
+		p.net.set(1, hang)
+		ctx, cancel := context.WithCancel(t.Context())
+		var beside sync.WaitGroup
+		beside.Go(func() { p.ConnectHolders(ctx, cidN(1), []peer.ID{r.ids.ID(1)}) })
+		time.Sleep(time.Minute)
+		if n := p.node.Calls(ipfsclienttest.OpConnect); n != 0 {
+			t.Fatalf("%d connections to who does not answer", n)
+		}
+		p.net.set(1, nil)
+		time.Sleep(p.cfg.AskTime + 2*connectRetry)
+		if n := p.node.Calls(ipfsclienttest.OpConnect); n != 1 {
+			t.Errorf("%d connections, want 1", n)
+		}
+		cancel()
+		beside.Wait()
+	})
 }
 
 // Added data lies at its author, who need not be a holder, and then at whoever can
@@ -314,15 +338,16 @@ func TestConnectHoldersTriesTheAuthorToo(t *testing.T) {
 	} {
 		p := r.open(0, newRig(t, 1).peers[0].store)
 		r.peers[0] = p
-		p.ConnectHolders(t.Context(), cidN(s.cid), nil)
+		p.connectAll(t.Context(), p.net, p.sources(t.Context(), cidN(s.cid), p.net, nil))
 		if n := p.net.asked; n != s.want {
 			t.Errorf("%s: %d asked, want %d", s.name, n, s.want)
 		}
 	}
 	far := newRigWith(t, 40, identity.DefaultPolicy(), nil)
 	far.peers[39].pin(pinset.Pin{CID: cidN(1)})
-	far.peers[0].ConnectHolders(t.Context(), cidN(1), nil)
-	if p := far.peers[0]; p.net.asked != likelyPeers || p.contacts.Get(far.ids.ID(39)).Connected.IsZero() {
+	p := far.peers[0]
+	p.connectAll(t.Context(), p.net, p.sources(t.Context(), cidN(1), p.net, nil))
+	if p.net.asked != likelyPeers || p.contacts.Get(far.ids.ID(39)).Connected.IsZero() {
 		t.Errorf("of 40 members %d asked, the author connected at %s", p.net.asked, p.contacts.Get(far.ids.ID(39)).Connected)
 	}
 }

@@ -310,6 +310,13 @@ type fakeNet struct {
 
 func (n *fakeNet) Addrs() []ma.Multiaddr { return n.addrs }
 
+// set makes a member misbehave; with nil it behaves again.
+func (n *fakeNet) set(i int, fault askFault) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.faults[i] = fault
+}
+
 func (n *fakeNet) Peers() []PeerState {
 	var out []PeerState
 	for i := range n.rig.peers {

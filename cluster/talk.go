@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -91,27 +92,43 @@ func (m *Members) sendAll(ctx context.Context, t Tracker, send func(ask.Frame) e
 const (
 	contactFresh = 10 * time.Minute // an answer about addresses is taken for this long
 	connectAgain = time.Minute      // a connection is not made again within it,
-	connectRetry = 10 * time.Second // nor tried again within it when it failed
+	connectRetry = 3 * time.Second  // nor tried again within it when it failed
 	nearFresh    = 5 * time.Second  // who can be reached is looked up again after it
 	likelyPeers  = 16               // members that are tried for one CID
 	atOnce       = 16               // members that are asked or connected at one time
 )
 
-// ConnectHolders brings the IPFS node into contact with those of the holders, of
-// whoever pinned c (data that was just added is nowhere else yet), of some other
-// members, and with the origins that the pins of c name. It is called beside a
-// fetch, keeps its errors to itself, and ends with ctx.
+// ConnectHolders brings the IPFS node into contact with the origins that the pins of
+// c name, and with the nodes of its holders, of whoever pinned it (data that was
+// just added is nowhere else yet), and of some other members. It is called beside a
+// fetch, keeps its errors to itself, and goes on until ctx ends: who is away now, or
+// has only just come, may be the one who has it.
 func (m *Members) ConnectHolders(ctx context.Context, c cid.Cid, holders []peer.ID) {
 	parts := m.parts.Load()
 	if parts == nil {
 		return
 	}
+	var origins sync.WaitGroup
+	defer origins.Wait()
+	origins.Go(func() { m.connectOrigins(ctx, c) })
+	tick := time.NewTicker(connectRetry)
+	defer tick.Stop()
+	for {
+		m.connectAll(ctx, parts.Network, m.sources(ctx, c, parts.Network, holders))
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (m *Members) connectAll(ctx context.Context, n Network, ids []peer.ID) {
 	g := new(errgroup.Group)
 	g.SetLimit(atOnce)
-	for _, id := range m.sources(ctx, c, parts.Network, holders) {
-		g.Go(func() error { m.connect(ctx, parts.Network, id); return nil })
+	for _, id := range ids {
+		g.Go(func() error { m.connect(ctx, n, id); return nil })
 	}
-	g.Go(func() error { m.connectOrigins(ctx, c); return nil })
 	_ = g.Wait() // they return none
 }
 
