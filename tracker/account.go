@@ -90,11 +90,12 @@ func (a *account) resolve(k key, e entry) {
 func (a *account) reserve(r *run, need, lent uint64) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if (room{lent: lent, used: a.used + a.reserved}).over(max(need, 1)) {
+	others := a.reserved - r.reserved // it may have fetched before in this turn
+	if (room{lent: lent, used: a.used + others}).over(max(need, 1)) {
 		return false
 	}
 	r.reserved = need
-	a.reserved += need
+	a.reserved = others + need
 	return true
 }
 

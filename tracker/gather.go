@@ -37,12 +37,6 @@ type gathered struct {
 func (t *Tracker) gather(ctx context.Context, r *run, last *gathered, fetched bool) (g *gathered, err error) {
 	k := r.job.key
 	g = &gathered{facts: facts{key: k, mark: t.mark, grace: t.cfg.Grace, fetched: fetched}, view: t.deps.Views.View()}
-	if known := t.known(r, last); known != nil && known.view == g.view {
-		g.pins, g.want = known.pins, known.want
-	} else if err := t.askState(ctx, g); err != nil {
-		return nil, err
-	}
-	g.claims = len(g.pins)
 	release := t.deps.Turns.take(k)
 	g.release = release
 	defer func() {
@@ -56,7 +50,15 @@ func (t *Tracker) gather(ctx context.Context, r *run, last *gathered, fetched bo
 		return nil, err
 	}
 	g.entry = g.stored
-	if max(g.entry.held(), g.entry.Interim) > g.want.extent {
+	held := max(g.entry.held(), g.entry.Interim)
+	known := t.known(r, last)
+	if known != nil && known.view == g.view && known.want.extent >= max(held, oneBlock) {
+		g.pins, g.want = known.pins, known.want
+	} else if err = t.askState(ctx, g); err != nil { // also before a copy goes: it may be pinned again by now
+		return nil, err
+	}
+	g.claims = len(g.pins)
+	if held > g.want.extent {
 		if err = t.askCoverage(ctx, g.view, &g.facts, g.pins); err != nil {
 			return nil, err
 		}
@@ -65,10 +67,10 @@ func (t *Tracker) gather(ctx context.Context, r *run, last *gathered, fetched bo
 		g.node = present{g.entry.held(), g.entry.nodeName()}
 		return g, nil
 	}
-	if err := t.askNode(ctx, g); err != nil {
+	if err = t.askNode(ctx, g); err != nil {
 		return nil, err
 	}
-	if err := t.askLedgers(ctx, g); err != nil {
+	if err = t.askLedgers(ctx, g); err != nil {
 		return nil, err
 	}
 	if g.want.extent > nothing || g.entry.Interim > nothing {
@@ -188,9 +190,16 @@ func (t *Tracker) measure(ctx context.Context, r *run, g *gathered) {
 
 // room returns the space for an item.
 func (t *Tracker) room(ctx context.Context, r *run, e entry) room {
-	t.diskFault(t.acct.refresh(ctx, t.deps.Node))
+	t.askDisk(ctx)
 	t.mu.Lock()
 	ahead := t.queue.ahead + t.ahead - r.ahead
 	t.mu.Unlock()
 	return t.acct.room(r, e, t.cfg.Lent(), t.cfg.Reserve, ahead)
+}
+
+// askDisk asks the node how full the disk is, unless it has just said so.
+func (t *Tracker) askDisk(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.CallTime)
+	defer cancel()
+	t.diskFault(t.acct.refresh(ctx, t.deps.Node))
 }

@@ -269,9 +269,7 @@ func (t *Tracker) housekeep(ctx context.Context) {
 		return
 	}
 	if moving {
-		call, cancel := context.WithTimeout(ctx, t.cfg.CallTime)
-		t.diskFault(t.acct.refresh(call, t.deps.Node))
-		cancel()
+		t.askDisk(ctx)
 	}
 	left := t.acct.left(t.cfg.Lent())
 	scarce := t.acct.scarce(t.cfg.Reserve)

@@ -136,10 +136,11 @@ func (t *Tracker) knows(ctx context.Context, pin pinset.NodePin) (bool, error) {
 func (t *Tracker) suspect(k key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.queue.isBusy(k) {
-		return // somebody looks at this moment
-	}
 	j := t.queue.jobs[k]
+	if t.queue.isBusy(k) {
+		j.again = true // who works on it may have looked before
+		return
+	}
 	if j == nil {
 		// At rest; whether it is assigned is not known here. To say that something is
 		// missing which is not assigned is no harm.

@@ -1,0 +1,79 @@
+package tracker
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/pinfold/pinfold/ipfsclient/ipfsclienttest"
+	"github.com/pinfold/pinfold/pinset"
+)
+
+// lingering is a node that takes its time to end a fetch that was cancelled.
+type lingering struct{ Node }
+
+func (n lingering) Pin(ctx context.Context, c cid.Cid, o pinset.PinOptions) error {
+	err := n.Node.Pin(ctx, c, o)
+	if ctx.Err() != nil {
+		time.Sleep(2 * time.Second)
+	}
+	return err
+}
+
+// An item that is pinned again while its fetch is being cancelled is fetched
+// again in the same run, and takes its room once.
+func TestPinnedAgainWhileItsFetchEnds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.world.Imagine = sized(100*gb, nil)
+		r.node = r.world.NodeWith(ipfsclienttest.Config{Speed: gb / 100})
+		r.deps = func(d *Deps) { d.Node = lingering{r.node} }
+		r.start()
+		defer r.stop()
+		p := pinAt(testCID(1), "x")
+		p.Size = 100 * gb
+		for range 3 {
+			r.sets.pin(p)
+			settle(time.Minute)
+			r.wantStatus(p.CID, pinset.StatusPinning)
+			if s := r.Stats(); s.Reserved != p.Size {
+				t.Fatalf("%d bytes reserved, want %d", s.Reserved, p.Size)
+			}
+			r.sets.unpin(p.CID, "")
+			settle(time.Second)
+		}
+		settle(time.Minute)
+		if s := r.Stats(); s.Reserved != 0 || s.Moving != 0 {
+			t.Errorf("stats %+v, want nothing under way", s)
+		}
+	})
+}
+
+// Before a copy goes the pinset is read, whatever was read when it was queued.
+func TestPinnedAgainBeforeItIsLetGo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		r.cfg.Concurrency = 1
+		r.start()
+		defer r.stop()
+		first, again := pinAt(testCID(1), "x"), pinAt(testCID(2), "x")
+		r.sets.pin(first, again)
+		settle(time.Second)
+		slow := ipfsclienttest.On(ipfsclienttest.Slow(10*time.Second), ipfsclienttest.OpUnpin)
+		r.node.Break(ipfsclienttest.Faults{Before: ipfsclienttest.OnCID(slow, first.CID)})
+		r.sets.unpin(first.CID, "")
+		settle(time.Second)
+		r.sets.unpin(again.CID, "")
+		settle(time.Second)
+		r.sets.mu.Lock()
+		r.sets.pins[again.Key()] = again // nobody has told the tracker yet
+		r.sets.mu.Unlock()
+		settle(time.Minute)
+		if n := r.node.Calls("unpin"); n != 1 {
+			t.Errorf("%d pins were taken off, want 1", n)
+		}
+		r.wantPinned(again.CID, "recursive pinfold:"+testMark+" x")
+	})
+}
