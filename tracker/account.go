@@ -14,6 +14,9 @@ const statTime = 5 * time.Second
 // account counts bytes and items. Everything held is counted as the ledger has
 // it; what is being fetched is reserved beside it.
 type account struct {
+	lent  func() uint64 // bytes this cluster may use
+	spare uint64        // bytes of the file system that stay free
+
 	mu       sync.Mutex
 	used     uint64 // bytes of what is placed
 	reserved uint64 // bytes that running fetches need or have brought
@@ -87,7 +90,8 @@ func (a *account) resolve(k key, e entry) {
 }
 
 // reserve sets need bytes aside for r, if they are there.
-func (a *account) reserve(r *run, need, lent uint64) bool {
+func (a *account) reserve(r *run, need uint64) bool {
+	lent := a.lent()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	others := a.reserved - r.reserved // it may have fetched before in this turn
@@ -101,7 +105,8 @@ func (a *account) reserve(r *run, need, lent uint64) bool {
 
 // grow notes that r has brought so many bytes, and says whether that is still
 // within the lent ones.
-func (a *account) grow(r *run, bytes, lent uint64) bool {
+func (a *account) grow(r *run, bytes uint64) bool {
+	lent := a.lent()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if bytes > r.reserved {
@@ -125,7 +130,8 @@ func (a *account) settle(r *run) {
 
 // room returns the space there is for an item, not counting what r or the ledger
 // hold for it already.
-func (a *account) room(r *run, e entry, lent, reserve, ahead uint64) room {
+func (a *account) room(r *run, e entry) room {
+	lent := a.lent()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	used := a.used + a.reserved
@@ -135,7 +141,7 @@ func (a *account) room(r *run, e entry, lent, reserve, ahead uint64) room {
 	if e.Placed > nothing {
 		used -= min(used, e.Size)
 	}
-	return room{lent: lent, used: used, ahead: ahead, free: a.stat.Free, known: a.known, reserve: reserve}
+	return room{lent: lent, used: used, free: a.stat.Free, known: a.known, reserve: a.spare}
 }
 
 // diskSource answers about the disk.
@@ -167,10 +173,10 @@ func (a *account) refresh(ctx context.Context, disk diskSource) error {
 
 // mayBeScarce says whether the disk is below its reserve if all that was said to
 // come since the last look is new to it.
-func (a *account) mayBeScarce(reserve uint64) bool {
+func (a *account) mayBeScarce() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.known && a.stat.Free-min(a.stat.Free, a.come) < reserve
+	return a.known && a.stat.Free-min(a.stat.Free, a.come) < a.spare
 }
 
 // doubtDisk makes the next refresh ask, but for an answer of just now.
@@ -183,14 +189,15 @@ func (a *account) doubtDisk() {
 }
 
 // scarce says whether the disk is below its reserve.
-func (a *account) scarce(reserve uint64) bool {
+func (a *account) scarce() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.known && a.stat.Free < reserve
+	return a.known && a.stat.Free < a.spare
 }
 
 // left is how many of the lent bytes are neither used nor reserved.
-func (a *account) left(lent uint64) uint64 {
+func (a *account) left() uint64 {
+	lent := a.lent()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return lent - min(lent, a.used+a.reserved)

@@ -73,7 +73,7 @@ func (t *Tracker) perform(ctx context.Context, r *run, g *gathered, a *action) (
 		// Pinned a moment ago and not whole, or looked at in a slot that is not for
 		// fetching: another time.
 		if g.fetched {
-			a.entry = failed(time.Now(), g.key, a.entry, errNotWhole, 0)
+			a.entry = failed(time.Now(), g.key, a.entry, failure{why: errNotWhole})
 		} else if r.suspect {
 			a.entry.Retry = 0 // somebody wants it looked at now
 		}
@@ -83,7 +83,7 @@ func (t *Tracker) perform(ctx context.Context, r *run, g *gathered, a *action) (
 	if err := t.write(ctx, g, a.entry); err != nil || a.verb != fetch {
 		return false, err
 	}
-	reserved := t.acct.reserve(r, a.entry.Need, t.cfg.Lent())
+	reserved := t.acct.reserve(r, a.entry.Need)
 	t.arrived(r)
 	if !reserved {
 		a.entry = refused(time.Now(), &facts{key: g.key, entry: a.entry}, g.room.reason(a.entry.Need)).entry
@@ -99,7 +99,7 @@ func (t *Tracker) perform(ctx context.Context, r *run, g *gathered, a *action) (
 	case ctx.Err() != nil, errors.Is(err, errAway):
 		return false, err
 	}
-	a.entry = failed(time.Now(), g.key, a.entry, err, t.progressOf(r).Bytes)
+	a.entry = failed(time.Now(), g.key, a.entry, failure{err, t.progressOf(r).Bytes})
 	a.ended = true
 	return false, t.write(ctx, g, a.entry)
 }

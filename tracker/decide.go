@@ -289,19 +289,24 @@ const (
 	maxError    = 300 // bytes of a message in the ledger
 )
 
-// failed returns the entry after its fetch ended with err, having fetched so many
-// bytes. It is a pure function.
-func failed(now time.Time, k key, e entry, err error, got uint64) entry {
+// failure is how a fetch ended.
+type failure struct {
+	why error
+	got uint64 // bytes that it fetched
+}
+
+// failed returns the entry after its fetch ended. It is a pure function.
+func failed(now time.Time, k key, e entry, f failure) entry {
 	switch {
-	case errors.Is(err, errUnwanted):
+	case errors.Is(f.why, errUnwanted):
 		return e
-	case errors.Is(err, errOverLent), errors.Is(err, errReserve):
+	case errors.Is(f.why, errOverLent), errors.Is(f.why, errReserve):
 		e.become(pinset.StatusRefused, now)
-		e.Need = max(e.Need, got)
-		e.Error = "stopped after " + pinset.FormatSize(got) + ": it " + limitOf(err).Error()
+		e.Need = max(e.Need, f.got)
+		e.Error = "stopped after " + pinset.FormatSize(f.got) + ": it " + limitOf(f.why).Error()
 		e.Retry = now.Add(jitter(k, e.Attempts, refusedTime)).UnixMilli()
 		return e
-	case errors.Is(err, errStalled):
+	case errors.Is(f.why, errStalled):
 		e.become(pinset.StatusWaiting, now)
 		e.Retry = now.Add(backoff(k, e.Attempts, waitingBase, waitingMost)).UnixMilli()
 	default:
@@ -309,7 +314,7 @@ func failed(now time.Time, k key, e entry, err error, got uint64) entry {
 		e.Retry = now.Add(backoff(k, e.Attempts, errorBase, errorMost)).UnixMilli()
 	}
 	e.Attempts++
-	e.Error = clip(err.Error())
+	e.Error = clip(f.why.Error())
 	return e
 }
 

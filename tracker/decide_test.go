@@ -252,7 +252,7 @@ func TestFailed(t *testing.T) {
 		{"over the line", errOverLent, 3, pinset.StatusRefused, 3, 11 * time.Minute, 19 * time.Minute},
 		{"into the reserve", errReserve, 3, pinset.StatusRefused, 3, 11 * time.Minute, 19 * time.Minute},
 	} {
-		e := failed(testNow, k, entry{State: pinset.StatusQueued, Attempts: tc.attempts}, tc.err, 7)
+		e := failed(testNow, k, entry{State: pinset.StatusQueued, Attempts: tc.attempts}, failure{tc.err, 7})
 		wait := time.UnixMilli(e.Retry).Sub(testNow)
 		if e.State != tc.state || e.Attempts != tc.after || wait < tc.least || wait > tc.most || e.Error == "" {
 			t.Errorf("%s: %+v after %v; want %s, %d attempts, %v..%v", tc.name, e, wait, tc.state, tc.after, tc.least, tc.most)

@@ -191,10 +191,11 @@ func (t *Tracker) measure(ctx context.Context, r *run, g *gathered) {
 // room returns the space for an item.
 func (t *Tracker) room(ctx context.Context, r *run, e entry) room {
 	t.askDisk(ctx)
+	at := t.acct.room(r, e)
 	t.mu.Lock()
-	ahead := t.queue.ahead + t.ahead - r.ahead
-	t.mu.Unlock()
-	return t.acct.room(r, e, t.cfg.Lent(), t.cfg.Reserve, ahead)
+	defer t.mu.Unlock()
+	at.ahead = t.queue.ahead + t.ahead - r.ahead
+	return at
 }
 
 // askDisk asks the node how full the disk is, unless it has just said so.

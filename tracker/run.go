@@ -229,10 +229,10 @@ func (t *Tracker) progress(r *run, p pinset.Progress) {
 	if cancel == nil {
 		return
 	}
-	if !t.acct.grow(r, p.Bytes, t.cfg.Lent()) {
+	if !t.acct.grow(r, p.Bytes) {
 		cancel(errOverLent)
 	}
-	if t.acct.mayBeScarce(t.cfg.Reserve) {
+	if t.acct.mayBeScarce() {
 		poke(t.full)
 	}
 }
@@ -271,8 +271,8 @@ func (t *Tracker) housekeep(ctx context.Context) {
 	if moving {
 		t.askDisk(ctx)
 	}
-	left := t.acct.left(t.cfg.Lent())
-	scarce := t.acct.scarce(t.cfg.Reserve)
+	left := t.acct.left()
+	scarce := t.acct.scarce()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if scarce {

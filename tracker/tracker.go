@@ -62,6 +62,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Tracker, error) {
 	}
 	return &Tracker{
 		cfg: cfg.withDefaults(), deps: deps, mark: marker(cfg.Mark), ledger: l,
+		acct: account{lent: cfg.Lent, spare: cfg.Reserve},
 		wake: make(chan struct{}, 1), look: make(chan struct{}, 1), back: make(chan struct{}, 1), full: make(chan struct{}, 1),
 		queue: newQueue(), runs: map[key]*run{}, lately: map[key]*claims{},
 	}, nil
@@ -278,12 +279,11 @@ func (t *Tracker) RecoverAll(context.Context) error {
 // KindConflict: the node's owner has pinned the root directly. KindRefused: it
 // does not fit into the lent bytes; a pin under pinName is taken off again.
 func (t *Tracker) Protect(ctx context.Context, c cid.Cid, pinName string, size uint64) error {
-	k := keyOf(c)
-	j, err := t.claim(ctx, k)
+	j, err := t.claim(ctx, keyOf(c))
 	if err != nil {
 		return err
 	}
-	e, err := t.protect(ctx, k, c, pinName, size)
+	e, err := t.protect(ctx, c, pinName, size)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err != nil {
@@ -301,7 +301,8 @@ func protectKind(err error) pinset.Kind {
 	return pinset.KindOf(err)
 }
 
-func (t *Tracker) protect(ctx context.Context, k key, c cid.Cid, pinName string, size uint64) (entry, error) {
+func (t *Tracker) protect(ctx context.Context, c cid.Cid, pinName string, size uint64) (entry, error) {
+	k := keyOf(c)
 	if !t.mark.on(pinName) {
 		pinName = t.mark.name(pinName)
 	}
@@ -349,7 +350,7 @@ func (t *Tracker) place(ctx context.Context, g *gathered, size uint64) (entry, e
 	e, form := &g.entry, g.entry.form(g.key)
 	now := time.Now()
 	if e.Borrowed == nothing {
-		if old := g.stored; old.Placed < wholeDAG && t.acct.room(nil, old, t.cfg.Lent(), 0, 0).over(size) {
+		if old := g.stored; old.Placed < wholeDAG && t.acct.room(nil, old).over(size) {
 			if g.node.extent == wholeDAG {
 				_ = t.deps.Node.Unpin(ctx, form, pinset.Recursive) // what cannot be taken off stays, marked
 			}
