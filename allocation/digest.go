@@ -18,11 +18,12 @@ const digestDomain = "pinfold/members/1"
 //	phi           4 bytes, big-endian
 //	domains       uvarint count, then of each: uvarint length, bytes; as recorded
 //	tags          the same; sorted bytewise, without repeats
-//	mirror        1 byte, 0 or 1
+//	mirror        1 byte: 1 of everything, plus 2 of members; 0 no mirror. With 2:
+//	              uvarint count, then of each id: uvarint length, bytes; sorted
 //	state         1 byte: 0 active, 1 draining, 2 left
 //	incarnation   8 bytes, big-endian
 //
-// m is normalised: its tags are sorted.
+// m is normalised: its tags and mirrors are sorted.
 func (m *Member) tuple() []byte {
 	b := make([]byte, 0, 128)
 	b = appendText(b, string(m.ID))
@@ -31,10 +32,20 @@ func (m *Member) tuple() []byte {
 	b = binary.BigEndian.AppendUint32(b, m.Phi)
 	b = appendTexts(b, m.Domains)
 	b = appendTexts(b, m.Tags)
-	b = append(b, 0, byte(m.State))
+	mirror := byte(0)
 	if m.Mirror {
-		b[len(b)-2] = 1
+		mirror = 1
 	}
+	if len(m.Mirrors) > 0 {
+		b = append(b, mirror|2)
+		b = binary.AppendUvarint(b, uint64(len(m.Mirrors)))
+		for _, id := range m.Mirrors {
+			b = appendText(b, string(id))
+		}
+	} else {
+		b = append(b, mirror)
+	}
+	b = append(b, byte(m.State))
 	return binary.BigEndian.AppendUint64(b, m.Incarnation)
 }
 

@@ -66,8 +66,8 @@ func (v *View) Explain(it Item) []Row {
 		}
 		add(d.member, Row{Role: role, Rank: len(rows) + 1, Score: d.score(), Why: d.why(role)})
 	}
-	for _, i := range q.mirrors {
-		add(i, Row{Role: Mirroring, Why: "mirrors everything"})
+	for _, id := range placed.Mirrors {
+		add(v.index[id], Row{Role: Mirroring, Why: v.mirrorsWhy(v.index[id])})
 	}
 	for i := range v.members {
 		if !done[i] && v.members[i].State != Left {
@@ -84,6 +84,8 @@ func (v *View) out(i int32, q *query) string {
 		r = v.unfit(i, q)
 	}
 	switch {
+	case r == fits && v.follows(i):
+		return "mirrors members that do not hold it"
 	case r == fits && !v.known():
 		return v.reason(q)
 	case r == fits:

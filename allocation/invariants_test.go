@@ -86,7 +86,9 @@ func TestEveryFieldOfARecordIsInTheDigest(t *testing.T) {
 		"one domain": func(m *Member) { m.Domains = []string{"ab"} }, "tag": func(m *Member) { m.Tags = []string{"x"} },
 		"joined tags": func(m *Member) { m.Tags = []string{"xy"} }, "moved": func(m *Member) { m.Domains, m.Tags = []string{"a", "b", "x"}, []string{"y"} },
 		"mirror": func(m *Member) { m.Mirror = true }, "draining": func(m *Member) { m.State = Draining },
-		"left": func(m *Member) { m.State = Left }, "incarnation": func(m *Member) { m.Incarnation++ },
+		"mirror of one": func(m *Member) { m.Mirrors = []peer.ID{"a"} }, "mirror of two": func(m *Member) { m.Mirrors = []peer.ID{"b", "a"} },
+		"mirror of both": func(m *Member) { m.Mirror, m.Mirrors = true, []peer.ID{"a"} },
+		"left":           func(m *Member) { m.State = Left }, "incarnation": func(m *Member) { m.Incarnation++ },
 	} {
 		m := base
 		edit(&m)

@@ -45,12 +45,13 @@ func (s State) String() string {
 // Member is what of a member's record decides who holds what.
 type Member struct {
 	ID          peer.ID
-	Cap         uint64   // MiB it lends: configured, never measured
-	InCap       uint64   // MiB per day it takes in, 0: no limit
-	Phi         uint32   // its fill factor in 1/65536; more counts as FullPhi
-	Domains     []string // where it stands, coarse to fine: region, household
-	Tags        []string // in any order
-	Mirror      bool     // holds everything beside the others
+	Cap         uint64    // MiB it lends: configured, never measured
+	InCap       uint64    // MiB per day it takes in, 0: no limit
+	Phi         uint32    // its fill factor in 1/65536; more counts as FullPhi
+	Domains     []string  // where it stands, coarse to fine: region, household
+	Tags        []string  // in any order
+	Mirror      bool      // holds everything beside the others
+	Mirrors     []peer.ID // holds what these hold, beside the others; in any order
 	State       State
 	Incarnation uint64 // raised when it comes back
 }
@@ -86,7 +87,7 @@ type Policy struct {
 	Algo         uint32             // 0 and 1: Algorithm; an unknown one places nothing
 	FillDays     uint64             // days a member's InCap has to fill its share; 0: 30
 	StrictShare  uint64             // percent of the capacity that copies in distinct domains must leave usable; 0: 50
-	MirrorsCount bool               // mirrors' copies count towards the numbers of a pin
+	MirrorsCount bool               // copies of mirrors of everything count towards the numbers of a pin
 	Replication  pinset.Replication // of pins that leave it to the cluster; zero: 2..3
 }
 
@@ -113,6 +114,7 @@ func normalised(in []Member) []Member {
 	for i, m := range in {
 		m.Domains = slices.Clone(m.Domains)
 		m.Tags = sortedSet(m.Tags)
+		m.Mirrors = sortedIDs(m.Mirrors)
 		out[i] = m
 	}
 	slices.SortFunc(out, func(a, b Member) int {

@@ -23,7 +23,7 @@ func (v *View) refusal(i int32, q *query) refusal {
 		return hasLeft
 	case m.State == Draining:
 		return draining
-	case m.Mirror:
+	case m.mirroring():
 		return mirrors
 	}
 	return v.unfit(i, q)

@@ -325,6 +325,12 @@ func naiveDigest(members []Member) [32]byte {
 		if m.Mirror {
 			mirror = "\x01"
 		}
+		if of := slices.Sorted(slices.Values(m.Mirrors)); len(of) > 0 {
+			mirror = string([]byte{mirror[0] + 2, byte(len(of))})
+			for _, id := range of {
+				mirror += short(string(id))
+			}
+		}
 		tuples = append(tuples, t+mirror+string([]byte{byte(m.State)})+wide(m.Incarnation))
 	}
 	slices.Sort(tuples)

@@ -40,7 +40,8 @@ type View struct {
 	members   []Member // by id
 	effective []uint64 // E of each
 	keys      []uint64 // for draw
-	mirrors   []int32  // active ones
+	mirrors   []int32  // active ones, of everything
+	followers []follower
 	index     map[peer.ID]int32
 	digest    [32]byte
 	plans     *planCache
@@ -60,6 +61,7 @@ func NewView(members []Member, p Policy) *View {
 			v.mirrors = append(v.mirrors, int32(i))
 		}
 	}
+	v.follow()
 	v.plans = newPlanCache(len(v.members))
 	return v
 }
@@ -87,18 +89,21 @@ func (v *View) Usable(r int) uint64 {
 // is no error: the copies that can be made are made.
 func (v *View) Allocate(it Item) Placement {
 	q := v.query(&it)
-	out := Placement{Holders: v.ids(q.include), Mirrors: v.ids(q.mirrors)}
+	out := Placement{Holders: v.ids(q.include)}
+	var drawn []int32
 	if v.known() {
 		p := v.plan(&q)
 		copies := p.copies
 		if !q.every {
 			copies = q.copies()
 		}
-		list := v.ids(p.order(key(itemDomain, it.Hash), copies+max(copies, 1)))
+		list := p.order(key(itemDomain, it.Hash), copies+max(copies, 1))
 		copies = min(copies, len(list))
-		out.Holders = append(out.Holders, list[:copies]...)
-		out.Spares = list[copies:]
+		drawn = list[:copies]
+		out.Holders = append(out.Holders, v.ids(drawn)...)
+		out.Spares = v.ids(list[copies:])
 	}
+	out.Mirrors = v.ids(v.mirrorsOf(&q, drawn))
 	q.settle(&out, v.policy.MirrorsCount)
 	if out.Short > 0 {
 		out.Reason = v.reason(&q)
@@ -128,6 +133,9 @@ func (v *View) Holds(id peer.ID, it Item) bool {
 	q := v.query(&it)
 	if slices.Contains(q.include, i) || slices.Contains(q.mirrors, i) {
 		return true
+	}
+	if v.follows(i) {
+		return slices.Contains(v.Allocate(it).Mirrors, id)
 	}
 	if !v.known() || !q.every && q.copies() == 0 {
 		return false
@@ -186,7 +194,7 @@ func (q *query) settle(out *Placement, mirrorsCount bool) {
 	if q.every {
 		least = max(1, len(out.Holders))
 	} else if mirrorsCount {
-		least = max(0, least-len(out.Mirrors))
+		least = max(0, least-len(q.mirrors))
 	}
 	out.Binding = min(least, len(out.Holders))
 	out.Short = least - out.Binding

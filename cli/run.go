@@ -73,6 +73,7 @@ func app(s Streams) *cli.App {
 			upCommand(), initCommand(), joinCommand(), inviteCommand(), leaveCommand(),
 			giveCommand(), setCommand(),
 			addCommand(), pinCommand(), statusCommand(), peersCommand(), recoverCommand(),
+			mirrorCommand(),
 			getCommand(), catCommand(), lsCommand(), gcCommand(),
 			idCommand(), healthCommand(), configCommand(), testnetCommand(), versionCommand(),
 		},

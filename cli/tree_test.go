@@ -71,6 +71,9 @@ func TestMistakesAreExplained(t *testing.T) {
 		{"--dir /nonexistent/pinfold up --set netwrok.mdns=false", 2, []string{`--set: unknown key "netwrok.mdns"`, "did you mean network.mdns?"}},
 		{"--dir /nonexistent/pinfold up extra", 2, []string{"pinfold up extra", "takes no arguments"}},
 		{"--dir /nonexistent/pinfold invite bob", 2, []string{"takes no arguments"}},
+		{"mirror add", 2, []string{"0 arguments given", "usage: pinfold mirror add NAME"}},
+		{"mirror add --all bob", 2, []string{"takes no arguments"}},
+		{"mirror lst", 2, []string{`unknown command "mirror lst"`, "hint: pinfold mirror ls"}},
 		{"help bogus", 2, []string{"bogus", "pinfold --help"}},
 	} {
 		var out, errs bytes.Buffer

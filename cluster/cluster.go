@@ -18,8 +18,9 @@ type Cluster struct {
 	parts  Parts
 	expiry *expiryQueue
 
-	leaving sync.Once
-	left    chan struct{}
+	leaving  sync.Once
+	left     chan struct{}
+	amending sync.Mutex // this peer's record is written by one at a time
 
 	mu        sync.Mutex
 	loneSince time.Time // nobody was heard since, zero: somebody is

@@ -93,7 +93,7 @@ func allocationInput(a *identity.Authority) ([]allocation.Member, allocation.Pol
 	for _, r := range a.Members() {
 		m := allocation.Member{
 			ID: r.Peer, Cap: r.Lent >> 20, Phi: r.Phi, Domains: r.Domains, Tags: r.Tags,
-			Mirror: slices.Contains(r.Mirrors, MirrorAll), Incarnation: r.Incarnation,
+			Mirror: slices.Contains(r.Mirrors, pinset.MirrorAll), Mirrors: mirroredMembers(r.Mirrors), Incarnation: r.Incarnation,
 		}
 		if r.InPerDay > 0 {
 			m.InCap = max(1, r.InPerDay>>20) // 0 would be no limit
@@ -102,7 +102,7 @@ func allocationInput(a *identity.Authority) ([]allocation.Member, allocation.Pol
 			m.State = allocation.Draining
 		}
 		if a.Role(r.Peer) == identity.RoleObserver {
-			m.Cap, m.Mirror = 0, false
+			m.Cap, m.Mirror, m.Mirrors = 0, false, nil
 		}
 		out = append(out, m)
 	}
@@ -112,9 +112,6 @@ func allocationInput(a *identity.Authority) ([]allocation.Member, allocation.Pol
 		Replication: pinset.Replication{Min: p.Min, Max: p.Max},
 	}
 }
-
-// MirrorAll among a record's mirrors makes the member hold the whole pinset.
-const MirrorAll = "*"
 
 // item is a pin as the allocation sees it; size is what members published.
 func item(p pinset.Pin, size uint64) allocation.Item {

@@ -32,12 +32,13 @@ func TestRecordsBecomeAllocationInput(t *testing.T) {
 		{"phi", func(r *identity.Record) { r.Phi = 77 }, 0, func(m *allocation.Member) { m.Phi = 77 }},
 		{"domains and tags", func(r *identity.Record) { r.Domains, r.Tags = []string{"fr", "h1"}, []string{"ssd"} }, 0,
 			func(m *allocation.Member) { m.Domains, m.Tags = []string{"fr", "h1"}, []string{"ssd"} }},
-		{"a mirror of everything", func(r *identity.Record) { r.Mirrors = []string{MirrorAll} }, 0, func(m *allocation.Member) { m.Mirror = true }},
-		{"a mirror of somebody", func(r *identity.Record) { r.Mirrors = []string{"alice"} }, 0, func(*allocation.Member) {}},
+		{"a mirror of everything", func(r *identity.Record) { r.Mirrors = []string{pinset.MirrorAll} }, 0, func(m *allocation.Member) { m.Mirror = true }},
+		{"a mirror of a member", func(r *identity.Record) { r.Mirrors = []string{r.Peer.String()} }, 0, func(m *allocation.Member) { m.Mirrors = []peer.ID{m.ID} }},
+		{"a wish from a newer version", func(r *identity.Record) { r.Mirrors = []string{"alice"} }, 0, func(*allocation.Member) {}},
 		{"draining", func(r *identity.Record) { r.State = identity.Draining }, 0, func(m *allocation.Member) { m.State = allocation.Draining }},
 		{"a later incarnation", func(r *identity.Record) { r.Incarnation = 3 }, 0, func(m *allocation.Member) { m.Incarnation = 3 }},
 		{"a keeper holds", func(*identity.Record) {}, identity.RoleKeeper, func(*allocation.Member) {}},
-		{"an observer holds nothing", func(r *identity.Record) { r.Mirrors = []string{MirrorAll} }, identity.RoleObserver, func(m *allocation.Member) { m.Cap = 0 }},
+		{"an observer holds nothing", func(r *identity.Record) { r.Mirrors = []string{pinset.MirrorAll} }, identity.RoleObserver, func(m *allocation.Member) { m.Cap = 0 }},
 	} {
 		r := newRigWith(t, 2, identity.DefaultPolicy(), func(i int, rec *identity.Record) {
 			if i == 1 {

@@ -167,7 +167,7 @@ func TestStatusAllEqualsStatusOfEach(t *testing.T) {
 		rnd := rand.New(rand.NewSource(seed))
 		r := newRigWith(t, 2+rnd.Intn(5), identity.DefaultPolicy(), func(i int, rec *identity.Record) {
 			if rnd.Intn(5) == 0 {
-				rec.Mirrors = []string{MirrorAll}
+				rec.Mirrors = []string{pinset.MirrorAll}
 			}
 		})
 		for n := range 1 + rnd.Intn(30) {

@@ -49,12 +49,13 @@ type fake struct {
 	addSeq    func(files.Directory) iter.Seq2[pinset.Added, error] // instead of Add's own
 	entries   []pinset.HealthEntry
 	statusSeq []pinset.Summary
+	mirrors   Mirrors
 }
 
 func newFake() *fake { return &fake{pins: map[string]pinset.Pin{}, files: map[string]string{}} }
 
 func (f *fake) Cluster(context.Context) (*Cluster, error) {
-	return &Cluster{ID: "bafycluster", Name: "home", Pinset: f, Statuses: f, Members: f, Data: f, Health: f, Spread: f,
+	return &Cluster{ID: "bafycluster", Name: "home", Pinset: f, Statuses: f, Members: f, Data: f, Health: f, Spread: f, Mirrors: f.mirrors,
 		Allocate: func(pinset.Pin) []peer.ID { return []peer.ID{testPeer("self"), testPeer("bob")} }}, nil
 }
 

@@ -1,0 +1,79 @@
+package cluster
+
+import (
+	"context"
+	"slices"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/pinfold/pinfold/identity"
+	"github.com/pinfold/pinfold/pinset"
+)
+
+// amendTries is how often this peer's record is written again when another record
+// of it came between.
+const amendTries = 4
+
+// amend changes this peer's own record; it is durable when amend returns. change
+// may be called several times, and ends it all with its error. Whoever else writes
+// the record meanwhile does not undo the change, nor is undone: a record is
+// refused unless its seq is above that of the one that it was made from.
+func (c *Cluster) amend(ctx context.Context, change func(*identity.Record) error) error {
+	c.amending.Lock()
+	defer c.amending.Unlock()
+	var err error
+	for range amendTries {
+		a := c.base.State.Authority()
+		r, ok := a.Member(c.self)
+		if !ok {
+			return c.mayWrite()
+		}
+		before := r.Seq
+		if err := change(&r); err != nil {
+			return err
+		}
+		r.Seq = a.NextSeq(c.self)
+		value, sealErr := r.Seal(c.cfg.Key, c.cfg.Founding.ID())
+		if sealErr != nil {
+			return pinset.Wrap(pinset.KindInvalid, sealErr, "change this peer's record")
+		}
+		if _, err = c.base.State.Commit(ctx, Op{Key: identity.MemberKey(c.self), Value: value}); err == nil {
+			return nil
+		}
+		if now, _ := c.base.State.Authority().Member(c.self); now.Seq == before {
+			break // it was not because of another record
+		}
+	}
+	return err
+}
+
+// memberNamed finds the member that people mean by a name or an id. KindNotFound:
+// there is none; KindInvalid: there are several.
+func memberNamed(a *identity.Authority, text string) (identity.Record, error) {
+	if id, err := peer.Decode(text); err == nil {
+		if r, ok := a.Member(id); ok {
+			return r, nil
+		}
+		return identity.Record{}, pinset.NotFound("%s is no member", id).WithHint("pinfold peers")
+	}
+	var found []identity.Record
+	var names []string
+	for _, r := range a.Members() {
+		if r.Name == text {
+			found = append(found, r)
+		}
+		names = append(names, r.Name)
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		e := pinset.NotFound("%q: no member has this name or id", text).WithHint("pinfold peers")
+		slices.Sort(names)
+		if near := pinset.Nearest(text, names); near != "" {
+			e = e.WithHint("did you mean %s?", near)
+		}
+		return identity.Record{}, e
+	}
+	return identity.Record{}, pinset.Invalid("%q: the name of %d members: want an id", text, len(found)).WithHint("pinfold peers")
+}
