@@ -57,7 +57,8 @@ func statusAll(c *cli.Context, api *client.Client) error {
 	}
 	out := c.App.Writer
 	if !c.Bool("json") {
-		fmt.Fprintf(out, "%d of %d members heard, %d of them agree on %d pins\n", agree.Heard, agree.Members, agree.Agree, agree.Count)
+		fmt.Fprintf(out, "%d of %s heard, %d of them agree on %s\n",
+			agree.Heard, counted(agree.Members, "member"), agree.Agree, counted(agree.Count, "pin"))
 	}
 	everything := c.Bool("json") || c.Bool("all") || c.IsSet("filter")
 	var pins, safe, short int
@@ -81,7 +82,7 @@ func statusAll(c *cli.Context, api *client.Client) error {
 		fmt.Fprintf(out, "… and %d more with too few copies (--all shows them)\n", short-mostShown)
 	}
 	if !c.Bool("json") {
-		fmt.Fprintf(out, "%d CIDs: %d with all the copies they must have, %d with too few\n", pins, safe, short)
+		fmt.Fprintf(out, "%s: %d with all the copies they must have, %d with too few\n", counted(pins, "CID"), safe, short)
 	}
 	return nil
 }
