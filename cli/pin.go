@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
-	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/urfave/cli/v2"
 
 	"github.com/pinfold/pinfold/httpapi/client"
@@ -95,7 +94,7 @@ func pinWish(c *cli.Context) (pinset.Pin, error) {
 		}
 	}
 	var err error
-	if p.Include, err = peersNamed(c, c.String("on")); err != nil {
+	if p.Include, err = membersNamed(c, c.String("on")); err != nil {
 		return p, err
 	}
 	for _, kv := range c.StringSlice("meta") {
@@ -116,43 +115,6 @@ func pinWish(c *cli.Context) (pinset.Pin, error) {
 }
 
 // peersNamed reads a list of peers, by id or by the name that a member has alone.
-func peersNamed(c *cli.Context, list string) ([]peer.ID, error) {
-	var out []peer.ID
-	for w := range strings.SplitSeq(list, ",") {
-		if w == "" {
-			continue
-		}
-		id, err := peer.Decode(w)
-		if err != nil {
-			if id, err = memberNamed(c, w); err != nil {
-				return nil, err
-			}
-		}
-		out = append(out, id)
-	}
-	return out, nil
-}
-
-func memberNamed(c *cli.Context, name string) (peer.ID, error) {
-	api, err := connect(c)
-	if err != nil {
-		return "", err
-	}
-	var found []peer.ID
-	for m, err := range api.Peers(c.Context) {
-		if err != nil {
-			return "", err
-		}
-		if m.Name == name {
-			found = append(found, m.ID)
-		}
-	}
-	if len(found) != 1 {
-		return "", pinset.Invalid("--on %q: no peer id, and the name of %d members", name, len(found)).WithHint("pinfold peers")
-	}
-	return found[0], nil
-}
-
 func parseCIDs(args []string) ([]cid.Cid, error) {
 	out := make([]cid.Cid, len(args))
 	for i, a := range args {

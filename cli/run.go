@@ -71,7 +71,7 @@ func app(s Streams) *cli.App {
 		},
 		Commands: []*cli.Command{
 			upCommand(), initCommand(), joinCommand(), inviteCommand(), leaveCommand(),
-			giveCommand(), setCommand(),
+			giveCommand(), setCommand(), drainCommand(), undrainCommand(), evictCommand(), roleCommand(), policyCommand(),
 			addCommand(), pinCommand(), statusCommand(), peersCommand(), recoverCommand(),
 			mirrorCommand(),
 			getCommand(), catCommand(), lsCommand(), gcCommand(),

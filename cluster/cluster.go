@@ -18,9 +18,8 @@ type Cluster struct {
 	parts  Parts
 	expiry *expiryQueue
 
-	leaving  sync.Once
-	left     chan struct{}
-	amending sync.Mutex // this peer's record is written by one at a time
+	leaving sync.Once
+	left    chan struct{}
 
 	mu        sync.Mutex
 	loneSince time.Time // nobody was heard since, zero: somebody is

@@ -35,6 +35,8 @@ type Members struct {
 	sizes    *upkeep.Queue[uint64]
 	parts    atomic.Pointer[Parts]
 
+	amending sync.Mutex // this peer's record is written by one at a time
+
 	mu      sync.Mutex
 	from    *identity.Authority // that view was computed from
 	policy  allocation.Policy

@@ -17,7 +17,7 @@ import (
 
 // Answer serves a question of another member (package ask). It is safe for
 // concurrent use; from is trusted to be a member.
-func (m *Members) Answer(ctx context.Context, _ peer.ID, question []byte, yield func([]byte) error) error {
+func (m *Members) Answer(ctx context.Context, from peer.ID, question []byte, yield func([]byte) error) error {
 	r, err := ask.ParseRequest(question)
 	if err != nil {
 		return err
@@ -39,6 +39,11 @@ func (m *Members) Answer(ctx context.Context, _ peer.ID, question []byte, yield 
 		return send(ask.Frame{Member: &about})
 	case ask.All:
 		return m.sendAll(ctx, parts.Tracker, send)
+	case ask.Drain, ask.Undrain:
+		if err := m.obey(ctx, from, r.What); err != nil {
+			return err
+		}
+		return send(ask.Frame{})
 	case ask.Recover:
 		if !r.CID.Defined() {
 			if err := parts.Tracker.RecoverAll(ctx); err != nil {

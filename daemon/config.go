@@ -64,7 +64,7 @@ type StateConfig struct {
 type TrackerConfig struct {
 	Concurrency int
 	Reserve     uint64        // bytes of the file system that are never used
-	Grace       time.Duration // a copy is kept that long after its successors are safe
+	Grace       time.Duration // a copy is kept that long after its successors are safe; 0: as the policy says
 	Sweep       time.Duration // between two comparisons with the IPFS node
 }
 
@@ -86,7 +86,7 @@ func Defaults() Config {
 		},
 		API:     APIConfig{Listen: "127.0.0.1:9094"},
 		State:   StateConfig{Store: "badger"},
-		Tracker: TrackerConfig{Concurrency: 8, Reserve: 1 << 30, Grace: 24 * time.Hour, Sweep: time.Hour},
+		Tracker: TrackerConfig{Concurrency: 8, Reserve: 1 << 30, Sweep: time.Hour},
 	}
 }
 

@@ -69,6 +69,17 @@ func (e *enrolment) joining() bool {
 func (e *enrolment) now(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for {
+		seq := e.peer.state.Authority().NextSeq(e.key.ID())
+		err := e.write(ctx)
+		if err == nil || ctx.Err() != nil || seq == e.peer.state.Authority().NextSeq(e.key.ID()) {
+			return err
+		}
+		// Another record of this peer came in between: it drains, or mirrors.
+	}
+}
+
+func (e *enrolment) write(ctx context.Context) error {
 	r, write := e.wanted(ctx)
 	if !write {
 		return nil

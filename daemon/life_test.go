@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/pinfold/pinfold/daemon"
+	"github.com/pinfold/pinfold/httpapi/client"
 	"github.com/pinfold/pinfold/ipfsclient/kubotest"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -96,4 +97,123 @@ func TestSettingsThatARunningDaemonDoesNotTake(t *testing.T) {
 	if after, err := os.ReadFile(p.dir.Config()); err != nil || string(after) != string(before) {
 		t.Errorf("the configuration changed: %s, %v", after, err)
 	}
+}
+
+// copies counts who has each of the first n imagined CIDs pinned, at the IPFS nodes
+// themselves.
+func (r *rig) copies(n int) []int {
+	r.t.Helper()
+	out := make([]int, n)
+	for _, p := range r.peers {
+		for i := range out {
+			if p.holds(r.t, i) {
+				out[i]++
+			}
+		}
+	}
+	return out
+}
+
+func (p *rigPeer) holds(t testing.TB, i int) bool {
+	t.Helper()
+	_, err := p.node.PinOf(t.Context(), imagined(i))
+	if err != nil && pinset.KindOf(err) != pinset.KindNotFound {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+// kept pins n imagined CIDs and waits until each has its copies.
+func (r *rig) kept(n, copies int) {
+	r.t.Helper()
+	for i := range n {
+		pin := pinNumber(i)
+		pin.Replication = pinset.Replication{Min: copies, Max: copies}
+		if _, _, err := r.peers[0].Pin(r.t.Context(), pin, client.Wait{}); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	kubotest.Eventually(r.t, rigPatience, "all is held", func() error {
+		if have := r.copies(n); slices.Min(have) < copies {
+			return fmt.Errorf("copies: %v", have)
+		}
+		return nil
+	})
+}
+
+// watched fails the test if, until done says so, an item has fewer copies than
+// that at the IPFS nodes.
+func (r *rig) watched(n, copies int, what string, done func() error) {
+	r.t.Helper()
+	kubotest.Eventually(r.t, rigPatience, what, func() error {
+		if have := r.copies(n); slices.Min(have) < copies {
+			r.t.Fatalf("%s: below the minimum of %d: %v", what, copies, have)
+		}
+		return done()
+	})
+}
+
+func TestDrainingHandsOverBeforeItLetsGo(t *testing.T) {
+	r := newRig(t, 4, map[string]string{"tracker.grace": "1s"})
+	const n = 30
+	r.kept(n, 2)
+	p := r.peers[3]
+	if err := r.peers[0].Drain(t.Context(), p.id(t)); err != nil { // the founder is an admin
+		t.Fatal(err)
+	}
+	r.watched(n, 2, "the draining member holds nothing", func() error {
+		for i := range n {
+			if p.holds(t, i) {
+				return fmt.Errorf("it holds %d", i)
+			}
+		}
+		return nil
+	})
+	r.peers[1].eventually(t, p, "all see it drained", func(m pinset.Peer) bool { return m.State == "draining" && m.Used == 0 })
+	if err := p.Undrain(t.Context(), p.id(t)); err != nil {
+		t.Fatal(err)
+	}
+	r.watched(n, 2, "it holds its share again", func() error {
+		for i := range n {
+			if p.holds(t, i) {
+				return nil
+			}
+		}
+		return fmt.Errorf("it holds nothing")
+	})
+}
+
+func TestAdminsRuleWhileTheyRun(t *testing.T) {
+	r := newRig(t, 2, nil)
+	boss, other := r.peers[0], r.peers[1]
+	id := other.id(t)
+	members(t, boss, 2)
+	if err := boss.SetRole(t.Context(), id, "keeper"); err != nil {
+		t.Fatal(err)
+	}
+	boss.eventually(t, other, "it is a keeper", func(m pinset.Peer) bool { return m.Role == "keeper" })
+	kubotest.Eventually(t, rigPatience, "the keeper pins nothing", func() error {
+		_, _, err := other.Pin(t.Context(), pinNumber(1), client.Wait{})
+		if pinset.KindOf(err) != pinset.KindForbidden {
+			return fmt.Errorf("pinning: %v", err)
+		}
+		return nil
+	})
+	if _, err := other.SetPolicy(t.Context(), map[string]string{"grace": "1h"}); pinset.KindOf(err) != pinset.KindForbidden {
+		t.Errorf("a keeper rules: %v", err)
+	}
+	if _, err := boss.SetPolicy(t.Context(), map[string]string{"replication": "1..2", "grace": "1h"}); err != nil {
+		t.Fatal(err)
+	}
+	kubotest.Eventually(t, rigPatience, "the other knows the policy", func() error {
+		rules, err := other.Policy(t.Context())
+		if err == nil && !slices.ContainsFunc(rules, func(r pinset.Rule) bool { return r.Key == "replication" && r.Value == "1..2" }) {
+			err = fmt.Errorf("it knows %v", rules)
+		}
+		return err
+	})
+	if err := boss.RemovePeer(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	members(t, boss, 1)
 }

@@ -96,7 +96,8 @@ func (d *Daemon) joinParts(ctx context.Context, p *peerOf, notes ds.Datastore) e
 	feed := p.state.Subscribe()
 	p.tracker, err = tracker.New(ctx, tracker.Config{
 		Self: d.key.ID(), Cluster: string(p.founding.ID()), Mark: mark(d.key.ID()), Lent: d.own.lent,
-		Reserve: d.cfg.Tracker.Reserve, Concurrency: d.cfg.Tracker.Concurrency, Grace: d.cfg.Tracker.Grace, Sweep: d.cfg.Tracker.Sweep, Log: d.log,
+		Reserve: d.cfg.Tracker.Reserve, Concurrency: d.cfg.Tracker.Concurrency, Grace: func() time.Duration { return p.grace(d.cfg.Tracker.Grace) }, Sweep: d.cfg.Tracker.Sweep, Log: d.log,
+		Recheck: recheck(d.cfg.Tracker.Grace),
 	}, tracker.Deps{
 		State: p.state, Feed: feedForTracker{feed}, Views: members, Node: d.node, Coverage: members, Connector: members, Sizes: members,
 		Turns: &d.turns, Ledger: d.ledger,
@@ -109,6 +110,24 @@ func (d *Daemon) joinParts(ctx context.Context, p *peerOf, notes ds.Datastore) e
 		Faults: []cluster.Health{p.state, networkFaults{p.network}, p.tracker},
 	})
 	return nil
+}
+
+// grace is how long a copy outlives its cover: as configured here, or as the
+// policy in force says.
+func (p *peerOf) grace(own time.Duration) time.Duration {
+	if own > 0 {
+		return own
+	}
+	return p.state.Authority().Policy().Grace
+}
+
+// recheck is how often it is looked whether others cover what shall go: a minute,
+// or oftener where the time it stays is shorter than that.
+func recheck(grace time.Duration) time.Duration {
+	if grace == 0 {
+		return time.Minute
+	}
+	return min(max(grace, time.Second), time.Minute)
 }
 
 // serves says whether an IPFS node is a member's: the embedded node gives blocks
@@ -206,7 +225,7 @@ func (c clusterDir) saveBook(infos []peer.AddrInfo, saved []byte) []byte {
 func (p *peerOf) door() *httpapi.Cluster {
 	return &httpapi.Cluster{
 		ID: string(p.founding.ID()), Name: p.founding.Name(),
-		Pinset: p.cluster, Statuses: p.cluster, Members: p.cluster, Data: p.cluster, Health: p.cluster,
+		Pinset: p.cluster, Statuses: p.cluster, Members: p.cluster, Data: p.cluster, Health: p.cluster, Ruling: p.cluster, Policy: p.cluster,
 		Spread: p.cluster, Mirrors: p.cluster, Allocate: p.cluster.Allocate, Remove: p.cluster.Remove,
 	}
 }

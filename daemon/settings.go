@@ -70,7 +70,7 @@ func table() []setting {
 		{key: "state.store", doc: "of the replicated state: badger, pebble (chosen at the first start)", of: func(c *Config) value { return (*word)(&c.State.Store) }},
 		{key: "tracker.concurrency", doc: "pins fetched at once", of: func(c *Config) value { return (*number)(&c.Tracker.Concurrency) }},
 		{key: "tracker.reserve", doc: "free space of the disk that is never used", of: func(c *Config) value { return (*size)(&c.Tracker.Reserve) }},
-		{key: "tracker.grace", doc: "how long a copy stays after its successors are safe", of: func(c *Config) value { return (*duration)(&c.Tracker.Grace) }},
+		{key: "tracker.grace", doc: "how long a copy stays after its successors are safe; 0s: as the cluster's policy says", of: func(c *Config) value { return (*duration)(&c.Tracker.Grace) }},
 		{key: "tracker.sweep", doc: "time between two comparisons with the IPFS node", of: func(c *Config) value { return (*duration)(&c.Tracker.Sweep) }},
 	}
 }

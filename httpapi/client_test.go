@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -205,6 +206,7 @@ func conformMembers(t *testing.T, s *served, c *Client) {
 	if err != nil || len(settings) != 1 || settings[0].Key != "give" {
 		t.Errorf("config: %v, %v", settings, err)
 	}
+	conformRuling(t, s, c)
 	if warned, err := c.Set(ctx, map[string]string{"give": "2TB"}); err != nil || len(warned) != 1 || warned[0] != "set map[give:2TB]" {
 		t.Errorf("set: %v, %v", warned, err)
 	}
@@ -340,5 +342,32 @@ func TestNobodyAnswers(t *testing.T) {
 		if pinset.KindOf(err) != pinset.KindUnavailable || !strings.Contains(pinset.HintOf(err), "pinfold up") || !strings.Contains(fmt.Sprint(err), addr) {
 			t.Errorf("%s: %v (hint %q)", addr, err, pinset.HintOf(err))
 		}
+	}
+}
+
+func conformRuling(t *testing.T, s *served, c *Client) {
+	ctx, bob := context.Background(), testPeer("bob")
+	s.rulings = nil
+	for what, err := range map[string]error{"drain": c.Drain(ctx, bob), "undrain": c.Undrain(ctx, bob), "role": c.SetRole(ctx, bob, "keeper")} {
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := c.SetRole(ctx, bob, ""); pinset.KindOf(err) != pinset.KindInvalid {
+		t.Errorf("no role: %v", err)
+	}
+	want, _ := s.Policy(ctx)
+	if got, err := c.Policy(ctx); err != nil || cmp.Diff(want, got) != "" {
+		t.Errorf("policy: %v, %v", got, err)
+	}
+	if got, err := c.SetPolicy(ctx, map[string]string{"grace": "1h"}); err != nil || cmp.Diff(want, got) != "" {
+		t.Errorf("set policy: %v, %v", got, err)
+	}
+	if _, err := c.SetPolicy(ctx, nil); pinset.KindOf(err) != pinset.KindInvalid {
+		t.Errorf("set no policy: %v", err)
+	}
+	slices.Sort(s.rulings)
+	if diff := cmp.Diff([]string{"drain " + bob.String(), "map[grace:1h]", "role keeper " + bob.String(), "undrain " + bob.String()}, s.rulings); diff != "" {
+		t.Error(diff)
 	}
 }

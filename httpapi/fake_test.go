@@ -43,6 +43,7 @@ type fake struct {
 	changes int               // of anything
 	joined  string
 	copies  int
+	rulings []string
 	err     error // of everything, when set
 
 	pinsSeq   iter.Seq2[pinset.Pin, error]                         // instead of pins, when set
@@ -55,7 +56,7 @@ type fake struct {
 func newFake() *fake { return &fake{pins: map[string]pinset.Pin{}, files: map[string]string{}} }
 
 func (f *fake) Cluster(context.Context) (*Cluster, error) {
-	return &Cluster{ID: "bafycluster", Name: "home", Pinset: f, Statuses: f, Members: f, Data: f, Health: f, Spread: f, Mirrors: f.mirrors,
+	return &Cluster{ID: "bafycluster", Name: "home", Pinset: f, Statuses: f, Members: f, Data: f, Health: f, Spread: f, Mirrors: f.mirrors, Ruling: f, Policy: f,
 		Allocate: func(pinset.Pin) []peer.ID { return []peer.ID{testPeer("self"), testPeer("bob")} }}, nil
 }
 
@@ -74,6 +75,28 @@ func (f *fake) Config(context.Context) ([]Setting, error) {
 func (f *fake) Set(_ context.Context, settings map[string]string) ([]string, error) {
 	f.changed()
 	return []string{fmt.Sprint("set ", settings)}, f.err
+}
+
+func (f *fake) Drain(_ context.Context, id peer.ID) error   { return f.ruled("drain", id) }
+func (f *fake) Undrain(_ context.Context, id peer.ID) error { return f.ruled("undrain", id) }
+func (f *fake) SetRole(_ context.Context, id peer.ID, role string) error {
+	return f.ruled("role "+role, id)
+}
+
+func (f *fake) ruled(what string, id peer.ID) error {
+	f.changed()
+	f.rulings = append(f.rulings, what+" "+id.String())
+	return f.err
+}
+
+func (f *fake) Policy(context.Context) ([]pinset.Rule, error) {
+	return []pinset.Rule{{Key: "grace", Value: "24h0m0s", Doc: "how long"}}, f.err
+}
+
+func (f *fake) SetPolicy(_ context.Context, rules map[string]string) error {
+	f.changed()
+	f.rulings = append(f.rulings, fmt.Sprint(rules))
+	return f.err
 }
 
 func (f *fake) Pin(_ context.Context, p pinset.Pin) (pinset.Pin, pinset.Receipt, error) {

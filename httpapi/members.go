@@ -133,9 +133,9 @@ func (s *Server) peers(c *call) error {
 }
 
 func (s *Server) removePeer(c *call) error {
-	id, err := peer.Decode(c.arg)
+	id, err := c.peerID()
 	if err != nil {
-		return pinset.Invalid("peer id %q: %v", c.arg, err).WithHint("pinfold peers lists them")
+		return err
 	}
 	cl, err := c.cluster()
 	if err != nil {

@@ -64,6 +64,22 @@ type Health interface {
 	Health(ctx context.Context) []pinset.HealthEntry
 }
 
+// Ruling changes what members do and may do, while they run. KindForbidden: this
+// peer is no admin and it is not about itself.
+type Ruling interface {
+	// Drain has a member hand over what it holds and take nothing new.
+	Drain(ctx context.Context, id peer.ID) error
+	Undrain(ctx context.Context, id peer.ID) error
+	SetRole(ctx context.Context, id peer.ID, role string) error
+}
+
+// Policy is what the admins rule for everyone.
+type Policy interface {
+	Policy(ctx context.Context) ([]pinset.Rule, error)
+	// SetPolicy changes keys of it, all or none.
+	SetPolicy(ctx context.Context, rules map[string]string) error
+}
+
 // Spread tells how far a change has got: the number of members, this one
 // included, whose latest word covers it.
 type Spread interface {
@@ -78,6 +94,8 @@ type Cluster struct {
 	Members  Members
 	Data     Data
 	Health   Health
+	Ruling   Ruling
+	Policy   Policy
 
 	// What a cluster need not offer; nil is answered with KindConflict, but for
 	// Allocate: lists then go without allocations.

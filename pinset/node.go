@@ -132,3 +132,10 @@ type Agreement struct {
 	Count   uint64    // live pins here
 	Digest  string    // of the live pinset here, hex
 }
+
+// Rule is one key of a cluster's policy, as people read and write it.
+type Rule struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+	Doc   string `json:"doc"`
+}

@@ -29,10 +29,11 @@ type Config struct {
 	Patience    time.Duration // without progress, then a fetch leaves its slot; 3s
 	Waiting     int           // slots for fetches that wait for a provider; 32
 	WaitingTime time.Duration // without progress in such a slot, then it is tried again later; 1m
-	Grace       time.Duration // that a copy outlives its cover; 24h
 	Sweep       time.Duration // between comparisons with the IPFS node; 1h
 	Recheck     time.Duration // between looks at whether others cover a copy; 1m
 	CallTime    time.Duration // for a call that moves no data; 30s
+
+	Grace func() time.Duration // that a copy outlives its cover, asked again and again; nil: 24h
 
 	Log *slog.Logger
 }
@@ -173,10 +174,12 @@ func (c Config) withDefaults() Config {
 	num(&c.Waiting, 32)
 	dur(&c.Patience, 3*time.Second)
 	dur(&c.WaitingTime, time.Minute)
-	dur(&c.Grace, 24*time.Hour)
 	dur(&c.Sweep, time.Hour)
 	dur(&c.Recheck, time.Minute)
 	dur(&c.CallTime, 30*time.Second)
+	if c.Grace == nil {
+		c.Grace = func() time.Duration { return 24 * time.Hour }
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

@@ -162,7 +162,7 @@ func failAt(t *testing.T, b *bomb) (struck bool) {
 		r := newRig(t, self, other)
 		r.node = r.world.Node()
 		armed := false
-		r.cfg.Grace = time.Hour
+		r.cfg.Grace = anHour
 		life := func(d time.Duration) {
 			settle(d)
 			if !armed { // the owner's pins are there

@@ -36,7 +36,7 @@ type gathered struct {
 // Last is what the round before has gathered, nil in the first one.
 func (t *Tracker) gather(ctx context.Context, r *run, last *gathered, fetched bool) (g *gathered, err error) {
 	k := r.job.key
-	g = &gathered{facts: facts{key: k, mark: t.mark, grace: t.cfg.Grace, fetched: fetched}, view: t.deps.Views.View()}
+	g = &gathered{facts: facts{key: k, mark: t.mark, grace: t.cfg.Grace(), fetched: fetched}, view: t.deps.Views.View()}
 	release := t.deps.Turns.take(k)
 	g.release = release
 	defer func() {

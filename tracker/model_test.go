@@ -170,7 +170,7 @@ func (l *life) check(before map[cid.Cid]pinset.NodePin) {
 		for _, p := range pins {
 			need = need || extentOf(p.Mode) >= extentOf(was.Mode)
 		}
-		if need && !((l.covered || l.was) && time.Since(l.since) >= l.cfg.Grace) {
+		if need && !((l.covered || l.was) && time.Since(l.since) >= l.cfg.Grace()) {
 			e, _ := l.ledger.get(context.Background(), keyOf(c))
 			l.fatalf("the copy of %s went before others had it; covered %v for %v; pins %+v, was %+v, entry %+v, members %d", c, l.covered, time.Since(l.since), pins, was, e, len(l.sets.View().Members()))
 		}
@@ -274,7 +274,7 @@ func TestRandomLives(t *testing.T) {
 func play(t *testing.T, seed int64) {
 	r := newRig(t, self, other)
 	r.node = r.world.NodeWith(ipfsclienttest.Config{})
-	r.cfg.Grace, r.cfg.Sweep = time.Hour, time.Hour
+	r.cfg.Grace, r.cfg.Sweep = anHour, time.Hour
 	l := &life{rig: r, t: t, rng: rand.New(rand.NewPCG(uint64(seed), 0)), owner: map[cid.Cid]pinset.NodePin{}, torn: map[cid.Cid]bool{}, noticed: true}
 	l.start()
 	defer func() { l.stop() }()
@@ -295,3 +295,5 @@ func play(t *testing.T, seed int64) {
 	}
 	l.end()
 }
+
+func anHour() time.Duration { return time.Hour }

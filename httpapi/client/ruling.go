@@ -2,8 +2,13 @@ package client
 
 import (
 	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/pinfold/pinfold/httpapi/dialect"
+	"github.com/pinfold/pinfold/pinset"
 )
 
 // Set changes settings of the running daemon, all or none; the warnings name what
@@ -12,4 +17,32 @@ func (c *Client) Set(ctx context.Context, settings map[string]string) (warnings 
 	var o dialect.Changed
 	err = c.askJSON(ctx, "/config", settings, &o)
 	return o.Warnings, err
+}
+
+// Drain has a member hand over what it holds and take nothing new.
+func (c *Client) Drain(ctx context.Context, id peer.ID) error {
+	return c.ask(ctx, request{method: http.MethodPost, path: "/peers/" + id.String() + "/drain"}, nil)
+}
+
+// Undrain makes a member take its share again.
+func (c *Client) Undrain(ctx context.Context, id peer.ID) error {
+	return c.ask(ctx, request{method: http.MethodPost, path: "/peers/" + id.String() + "/undrain"}, nil)
+}
+
+// SetRole rules what a member may do: admin, writer, keeper, observer, default.
+func (c *Client) SetRole(ctx context.Context, id peer.ID, role string) error {
+	q := request{method: http.MethodPost, path: "/peers/" + id.String() + "/role", query: url.Values{"role": {role}}}
+	return c.ask(ctx, q, nil)
+}
+
+// Policy lists what the admins have ruled.
+func (c *Client) Policy(ctx context.Context) (out []pinset.Rule, err error) {
+	err = c.ask(ctx, request{method: http.MethodGet, path: "/policy"}, &out)
+	return out, err
+}
+
+// SetPolicy changes keys of the policy, all or none, and returns what holds then.
+func (c *Client) SetPolicy(ctx context.Context, rules map[string]string) (out []pinset.Rule, err error) {
+	err = c.askJSON(ctx, "/policy", rules, &out)
+	return out, err
 }

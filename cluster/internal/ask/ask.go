@@ -19,6 +19,8 @@ const (
 	About   = "about"   // the member: one About frame
 	Item    = "item"    // one CID: one frame with one Local
 	All     = "all"     // everything that is, shall be or was to be there: frames of Locals in the pinset's order
+	Drain   = "drain"   // of an admin: hand over what is held; answered by an empty frame
+	Undrain = "undrain" // of an admin: take a share again; answered so too
 	Recover = "recover" // try again what failed: of one CID, or, without one, all; answered like Item, or with an empty frame
 )
 
@@ -50,9 +52,9 @@ func ParseRequest(b []byte) (Request, error) {
 	}
 	r := Request{What: w.What}
 	switch w.What {
-	case About, Item, All, Recover:
+	case About, Item, All, Recover, Drain, Undrain:
 	default:
-		return Request{}, fmt.Errorf("question %q: want about, item, all or recover", clean(w.What))
+		return Request{}, fmt.Errorf("question %q: want about, item, all, recover, drain or undrain", clean(w.What))
 	}
 	if len(w.CID) > 0 {
 		c, err := cid.Cast(w.CID)

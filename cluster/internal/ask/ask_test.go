@@ -88,6 +88,7 @@ func TestRequests(t *testing.T) {
 		{"item of nothing", Request{What: Item}, false},
 		{"recover all", Request{What: Recover}, true},
 		{"recover one", Request{What: Recover, CID: k(1)}, true},
+		{"drain", Request{What: Drain}, true},
 		{"something else", Request{What: "sudo"}, false},
 		{"nothing", Request{}, false},
 	} {
