@@ -150,10 +150,9 @@ func TestCountedSharesAreTheTargets(t *testing.T) {
 // pins returns sizes in MiB, log-normal, the large ones cut into shards, up to a
 // total.
 func pins(d *dice, total float64) []float64 {
-	uniform := func() float64 { return (float64(d.next()>>11) + 0.5) / (1 << 53) }
 	var out []float64
 	for total > 0 {
-		z := math.Sqrt(-2*math.Log(uniform())) * math.Cos(2*math.Pi*uniform())
+		z := math.Sqrt(-2*math.Log(d.uniform())) * math.Cos(2*math.Pi*d.uniform())
 		size := min(2*math.Exp(2.7*z), 500_000)
 		total -= size
 		for ; size > 1024; size -= 256 {

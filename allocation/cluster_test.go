@@ -3,6 +3,7 @@ package allocation
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multihash"
@@ -49,6 +50,29 @@ func (d *dice) hash() multihash.Multihash {
 	}
 	return b
 }
+
+// sizes returns the bytes of at least so many items that make up a total: pins of
+// log-normal size, those above 1 GiB cut into shards of 256 MiB.
+func (d *dice) sizes(items int, total float64) []uint64 {
+	raw, sum := make([]float64, items), 0.0
+	for i := range raw {
+		z := math.Sqrt(-2*math.Log(d.uniform())) * math.Cos(2*math.Pi*d.uniform())
+		raw[i] = min(math.Exp(2.7*z), 250_000)
+		sum += raw[i]
+	}
+	var out []uint64
+	for _, r := range raw {
+		size := max(1000, uint64(r/sum*total))
+		for ; size > 1<<30; size -= 1 << 28 {
+			out = append(out, 1<<28)
+		}
+		out = append(out, size)
+	}
+	return out
+}
+
+// uniform returns a number above 0 and below 1.
+func (d *dice) uniform() float64 { return (float64(d.next()>>11) + 0.5) / (1 << 53) }
 
 // plain returns active members in sites of 1 to 4, a few sites to a region.
 func (d *dice) plain(n int) []Member {
@@ -114,6 +138,17 @@ func (d *dice) motley(n int) []Member {
 		if d.chance(5) {
 			m.Cap = uint64(d.below(3))
 		}
+	}
+	return out
+}
+
+// regions returns members in sites of 1 to 4 in two regions, too few to keep three
+// copies apart.
+func (d *dice) regions(n int) []Member {
+	out := d.plain(n)
+	for i := range out {
+		out[i].Domains[0] = []string{"east", "west"}[min(1, d.below(3))]
+		out[i].Cap = 1<<20 + d.next()%(1<<20)
 	}
 	return out
 }

@@ -37,11 +37,7 @@ func (m *Member) tuple() []byte {
 		mirror = 1
 	}
 	if len(m.Mirrors) > 0 {
-		b = append(b, mirror|2)
-		b = binary.AppendUvarint(b, uint64(len(m.Mirrors)))
-		for _, id := range m.Mirrors {
-			b = appendText(b, string(id))
-		}
+		b = appendTexts(append(b, mirror|2), m.Mirrors)
 	} else {
 		b = append(b, mirror)
 	}
@@ -49,10 +45,10 @@ func (m *Member) tuple() []byte {
 	return binary.BigEndian.AppendUint64(b, m.Incarnation)
 }
 
-func appendTexts(b []byte, list []string) []byte {
+func appendTexts[T ~string](b []byte, list []T) []byte {
 	b = binary.AppendUvarint(b, uint64(len(list)))
 	for _, s := range list {
-		b = appendText(b, s)
+		b = appendText(b, string(s))
 	}
 	return b
 }

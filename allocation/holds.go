@@ -1,11 +1,17 @@
 package allocation
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // holds says whether the member at pos is among the first copies of the order. It
 // gives the answer of order, and looks at few members to get there: most that do
 // not hold an item learn so from the strongest.
 func (p *plan) holds(item uint64, pos int) bool {
+	if p.coarse != nil {
+		return slices.Contains(p.order(item, p.copies), p.member[pos])
+	}
 	if p.groups < p.copies {
 		return true // one group each, and every one is needed
 	}

@@ -90,6 +90,18 @@ func (v *View) strictGroups(members []int32, r int) ([]group, int) {
 	return single, -1
 }
 
+// coarse numbers the coarse domains of members; it has a place for each member of
+// the view.
+func (v *View) coarse(members []int32) []int32 {
+	out := make([]int32, len(v.members))
+	for number, g := range v.groupsAt(members, 0) {
+		for _, i := range g.members {
+			out[i] = int32(number)
+		}
+	}
+	return out
+}
+
 // usable is the most data, in MiB, of which r copies fit into groups with no two
 // of a datum in one: the greatest d for which min(cap, d), summed over groups,
 // reaches r*d. That is the least of tail(k)/(r-k) for k < r, tail(k) being the

@@ -2,6 +2,7 @@ package allocation
 
 import (
 	"bytes"
+	"cmp"
 	"math/bits"
 	"slices"
 	"strconv"
@@ -88,6 +89,7 @@ type Policy struct {
 	FillDays     uint64             // days a member's InCap has to fill its share; 0: 30
 	StrictShare  uint64             // percent of the capacity that copies in distinct domains must leave usable; 0: 50
 	MirrorsCount bool               // copies of mirrors of everything count towards the numbers of a pin
+	SoftSpread   bool               // where finer domains are kept apart, prefer distinct coarse ones as well
 	Replication  pinset.Replication // of pins that leave it to the cluster; zero: 2..3
 }
 
@@ -113,8 +115,7 @@ func normalised(in []Member) []Member {
 	out := make([]Member, len(in))
 	for i, m := range in {
 		m.Domains = slices.Clone(m.Domains)
-		m.Tags = sortedSet(m.Tags)
-		m.Mirrors = sortedIDs(m.Mirrors)
+		m.Tags, m.Mirrors = sortedSet(m.Tags), sortedSet(m.Mirrors)
 		out[i] = m
 	}
 	slices.SortFunc(out, func(a, b Member) int {
@@ -134,7 +135,7 @@ func normalised(in []Member) []Member {
 	return slices.CompactFunc(out, func(a, b Member) bool { return a.ID == b.ID })
 }
 
-func sortedSet(in []string) []string {
+func sortedSet[T cmp.Ordered](in []T) []T {
 	out := slices.Clone(in)
 	slices.Sort(out)
 	return slices.Compact(out)

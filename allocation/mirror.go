@@ -1,9 +1,8 @@
 package allocation
 
 import (
+	"cmp"
 	"slices"
-
-	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // A mirror holds items beside their holders, so it is never one of those itself:
@@ -61,8 +60,27 @@ func (v *View) mirrorsOf(q *query, holders []int32) []int32 {
 }
 
 // follows says whether the member at i mirrors others by name.
-func (v *View) follows(i int32) bool {
-	return slices.ContainsFunc(v.followers, func(f follower) bool { return f.member == i })
+func (v *View) follows(i int32) bool { return len(v.mirrored(i)) > 0 }
+
+// mirrored are those whom the member at i mirrors by name.
+func (v *View) mirrored(i int32) []int32 {
+	at, ok := slices.BinarySearchFunc(v.followers, i, func(f follower, i int32) int { return cmp.Compare(f.member, i) })
+	if !ok {
+		return nil
+	}
+	return v.followers[at].of
+}
+
+// mirrors says whether mirrorsOf names the member at i, who mirrors by name. asked
+// are those about whom it is being asked already.
+func (v *View) mirrors(i int32, q *query, item uint64, asked *[]int32) bool {
+	if v.unfit(i, q) != fits {
+		return false
+	}
+	*asked = append(*asked, i)
+	return slices.ContainsFunc(v.mirrored(i), func(j int32) bool {
+		return v.holds(j, q, item) || v.follows(j) && !slices.Contains(*asked, j) && v.mirrors(j, q, item, asked)
+	})
 }
 
 // mirrorsWhy tells people why a mirror has the item.
@@ -71,10 +89,4 @@ func (v *View) mirrorsWhy(i int32) string {
 		return "mirrors everything"
 	}
 	return "mirrors a member that holds it"
-}
-
-func sortedIDs(in []peer.ID) []peer.ID {
-	out := slices.Clone(in)
-	slices.Sort(out)
-	return slices.Compact(out)
 }

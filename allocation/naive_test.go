@@ -152,10 +152,11 @@ func naiveUsable(groups []naiveGroup, r int) *big.Int {
 
 func naiveFloat(v *big.Int) float64 { return float64(v.Uint64()) }
 
-// naivePlan does section "plan" for already filtered members.
-func naivePlan(eligible []Member, r int, days uint64) map[peer.ID]naiveRow {
+// naivePlan does section "plan" for already filtered members. It returns the level
+// at which copies are apart as well.
+func naivePlan(eligible []Member, r int, days uint64) (map[peer.ID]naiveRow, int) {
 	single := naiveGroups(eligible, -1, days)
-	groups := single
+	groups, strict := single, -1
 	for level := range 8 {
 		deepest := 0
 		for _, m := range eligible {
@@ -167,7 +168,7 @@ func naivePlan(eligible []Member, r int, days uint64) map[peer.ID]naiveRow {
 		g := naiveGroups(eligible, level, days)
 		u := naiveUsable(g, r)
 		if len(g) >= r && u.Lsh(u, 1).Cmp(naiveUsable(single, r)) >= 0 {
-			groups = g
+			groups, strict = g, level
 			break
 		}
 	}
@@ -203,7 +204,7 @@ func naivePlan(eligible []Member, r int, days uint64) map[peer.ID]naiveRow {
 			rows[m.ID] = naiveRow{m, 1, own, g.id}
 		}
 	}
-	return rows
+	return rows, strict
 }
 
 func naiveNL(x float64) float64 {
@@ -322,6 +323,30 @@ func naiveBefore(a, b naiveRow, logs map[peer.ID]*big.Int) bool {
 	return a.m.ID < b.m.ID
 }
 
+// naiveSpread is the soft rule on a strict order whose first are of distinct
+// groups: of twice the copies, those in new coarse domains come first.
+func naiveSpread(rows map[peer.ID]naiveRow, order []peer.ID, r int) []peer.ID {
+	groups := map[string]bool{}
+	for _, row := range rows {
+		groups[row.group] = true
+	}
+	var out, rest []peer.ID
+	seen := map[string]bool{}
+	for at, id := range order {
+		coarse := "m" + string(id)
+		if d := rows[id].m.Domains; len(d) > 0 && d[0] != "" {
+			coarse = "d" + d[0]
+		}
+		if at < min(2*r, len(groups)) && len(out) < r && !seen[coarse] {
+			seen[coarse] = true
+			out = append(out, id)
+		} else {
+			rest = append(rest, id)
+		}
+	}
+	return append(out, rest...)
+}
+
 func naiveOrder(rows map[peer.ID]naiveRow, it Item) []peer.ID {
 	ik := naiveKey("pinfold/item/1", string(it.Hash))
 	logs := map[peer.ID]*big.Int{}
@@ -392,6 +417,7 @@ func naiveAllocate(members []Member, p Policy, it Item) Placement {
 		case named[m.ID] || m.State != Active || !naiveFits(m, it, days):
 		case m.Mirror:
 			mirrors = append(mirrors, m)
+		case len(m.Mirrors) > 0: // if anything, an extra copy
 		default:
 			rest = append(rest, m)
 			if !slices.ContainsFunc(inc, func(n Member) bool { return naiveSharesFinest(n, m) }) {
@@ -409,7 +435,11 @@ func naiveAllocate(members []Member, p Policy, it Item) Placement {
 	} else if len(apart) >= max(1, copies) {
 		rest = apart
 	}
-	order := naiveOrder(naivePlan(rest, max(1, copies), days), it)
+	rows, level := naivePlan(rest, max(1, copies), days)
+	order := naiveOrder(rows, it)
+	if p.SoftSpread && level > 0 {
+		order = naiveSpread(rows, order, max(1, copies))
+	}
 	out := Placement{Holders: naiveIDs(inc), Mirrors: naiveIDs(mirrors)}
 	cut := min(copies, len(order))
 	out.Holders = append(out.Holders, order[:cut]...)
@@ -419,6 +449,18 @@ func naiveAllocate(members []Member, p Policy, it Item) Placement {
 	}
 	out.Binding = min(want.Min, len(out.Holders))
 	out.Short = max(0, want.Min-len(out.Holders))
+	have := append(slices.Clone(out.Holders), out.Mirrors...)
+	var followers []Member
+	for range members { // one more link of a chain each time
+		for _, m := range members {
+			if m.State == Active && !m.Mirror && naiveFits(m, it, days) && !slices.Contains(have, m.ID) &&
+				slices.ContainsFunc(m.Mirrors, func(id peer.ID) bool { return slices.Contains(have, id) }) {
+				have = append(have, m.ID)
+				followers = append(followers, m)
+			}
+		}
+	}
+	out.Mirrors = naiveIDs(append(mirrors, followers...))
 	return out
 }
 

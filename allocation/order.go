@@ -34,8 +34,34 @@ func (p *plan) candidate(item uint64, pos int) candidate {
 }
 
 // order returns the first k members of the order for an item, as positions in the
-// view: the best of each group in their order, then all others in theirs.
+// view.
 func (p *plan) order(item uint64, k int) []int32 {
+	if p.coarse == nil {
+		return p.strictOrder(item, k)
+	}
+	line := p.strictOrder(item, max(k, 2*p.copies))
+	p.spread(line[:min(len(line), p.groups, 2*p.copies)])
+	return line[:min(k, len(line))]
+}
+
+// spread moves to the front of a line those of the plan's copies that lie in
+// distinct coarse domains.
+func (p *plan) spread(line []int32) {
+	front := 0
+	for at := 0; at < len(line) && front < p.copies; at++ {
+		m := line[at]
+		if slices.ContainsFunc(line[:front], func(o int32) bool { return p.coarse[o] == p.coarse[m] }) {
+			continue
+		}
+		copy(line[front+1:at+1], line[front:at])
+		line[front] = m
+		front++
+	}
+}
+
+// strictOrder is order by the draws alone: the best of each group in their order,
+// then all others in theirs.
+func (p *plan) strictOrder(item uint64, k int) []int32 {
 	k = min(k, len(p.member))
 	if k <= 0 {
 		return nil

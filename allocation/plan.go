@@ -20,6 +20,7 @@ type plan struct {
 	group  []int32  // certain groups first
 	key    []uint64 // of the member, for draw
 	rate   []uint64
+	coarse []int32 // of each view position, its coarse domain; nil: they are not spread
 	at     []int32 // view position -> position here, -1: not a candidate
 	screen screen
 }
@@ -89,6 +90,9 @@ func (v *View) newPlan(q *query, copies int) *plan {
 		if int(row.group) < certain {
 			p.sure++
 		}
+	}
+	if v.policy.SoftSpread && level > 0 {
+		p.coarse = v.coarse(members)
 	}
 	p.screen = p.newScreen(2 * copies)
 	return p

@@ -25,7 +25,13 @@ func cases(t *testing.T, clusters, items int, f func(d *dice, members []Member, 
 		if seed%3 == 0 {
 			members = d.plain(n)
 		}
-		p := Policy{MirrorsCount: seed%4 == 1}
+		switch seed % 9 {
+		case 5:
+			members = d.following(d.motley(n))
+		case 7:
+			members = d.regions(n)
+		}
+		p := Policy{MirrorsCount: seed%4 == 1, SoftSpread: seed%2 == 1}
 		if seed%5 == 4 {
 			p.FillDays = uint64(1 + d.below(60))
 		}

@@ -67,10 +67,15 @@ func (r *vectorReader) read(f []string) {
 	case "policy":
 		r.policy = Policy{
 			Algo: uint32(number(f[1], 10)), FillDays: number(f[2], 10), MirrorsCount: f[3] == "true",
-			Replication: replication(f[4]),
+			Replication: replication(f[4]), SoftSpread: len(f) > 5,
 		}
 	case "member":
 		r.members = append(r.members, parseMember(f[1:]))
+	case "mirrors":
+		m := &r.members[number(f[1], 10)]
+		for _, n := range list(f[2], ",") {
+			m.Mirrors = append(m.Mirrors, r.members[number(n, 10)].ID)
+		}
 	case "digest":
 		r.view = NewView(r.members, r.policy)
 		r.expect(fmt.Sprintf("%x", r.view.Digest()), f[1])
@@ -229,8 +234,9 @@ func writeVectors() string {
 #
 # log     draw, its negative binary logarithm with 57 places (hex)
 # solve   copies, shares of groups, their weights (IEEE 754 bits, hex): to the last bit
-# policy  algo, days to fill, do mirrors count, default copies
+# policy  algo, days to fill, do mirrors count, default copies, "soft" for soft spread
 # member  id (hex), MiB lent, MiB/day in, phi, domains, tags (_ for a space), mirror, state, incarnation
+# mirrors a member and those it mirrors (members by their number from 0)
 # digest  M
 # rates   copies, size class, tags, rate of each member by id (c: certain, -: not eligible; hex)
 # item    multihash (hex), copies, tags, named members, bytes, placement (members by their number from 0)
@@ -261,15 +267,34 @@ func writeVectors() string {
 		})
 		fmt.Fprintf(&b, "sum %s %s\n", name, got)
 	}
+	for seed, n := range []int{6, 10, 24} {
+		d := dice(2000 + seed)
+		members := d.motley(n)
+		if seed == 1 {
+			members = d.regions(n)
+		}
+		for range 1 + n/4 {
+			m := &members[d.below(n)]
+			m.Mirrors = append(m.Mirrors, members[d.below(n)].ID)
+		}
+		p := Policy{Algo: 1, FillDays: 30, SoftSpread: true, Replication: pinset.Replication{Min: 2, Max: 3}}
+		writeCluster(&b, members, p, func() Item { return d.item(members) })
+	}
 	return b.String()
 }
 
 func writeCluster(b *strings.Builder, members []Member, p Policy, item func() Item) {
 	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(string(a.ID), string(b.ID)) })
-	fmt.Fprintf(b, "\ncluster %d\npolicy %d %d %v %d..%d\n", len(members), p.Algo, p.FillDays, p.MirrorsCount,
-		p.Replication.Min, p.Replication.Max)
+	soft := map[bool]string{true: " soft"}[p.SoftSpread]
+	fmt.Fprintf(b, "\ncluster %d\npolicy %d %d %v %d..%d%s\n", len(members), p.Algo, p.FillDays, p.MirrorsCount,
+		p.Replication.Min, p.Replication.Max, soft)
 	for _, m := range members {
 		fmt.Fprintln(b, "member", memberText(m))
+	}
+	for i, m := range members {
+		if len(m.Mirrors) > 0 {
+			fmt.Fprintln(b, "mirrors", i, places(m.Mirrors, members))
+		}
 	}
 	fmt.Fprintf(b, "digest %x\n", naiveDigest(members))
 	for _, tags := range []string{"-", "eu"} {
@@ -286,11 +311,11 @@ func writeCluster(b *strings.Builder, members []Member, p Policy, item func() It
 func naiveRateText(members []Member, r int, tags string) string {
 	var eligible []Member
 	for _, m := range members {
-		if m.State == Active && !m.Mirror && naiveFits(m, Item{Tags: list(tags, ",")}, 30) {
+		if m.State == Active && !m.Mirror && len(m.Mirrors) == 0 && naiveFits(m, Item{Tags: list(tags, ",")}, 30) {
 			eligible = append(eligible, m)
 		}
 	}
-	rows := naivePlan(eligible, r, 30)
+	rows, _ := naivePlan(eligible, r, 30)
 	out := make([]string, len(members))
 	for i, m := range members {
 		row, ok := rows[m.ID]
@@ -325,7 +350,7 @@ func naiveDigest(members []Member) [32]byte {
 		if m.Mirror {
 			mirror = "\x01"
 		}
-		if of := slices.Sorted(slices.Values(m.Mirrors)); len(of) > 0 {
+		if of := slices.Compact(slices.Sorted(slices.Values(m.Mirrors))); len(of) > 0 {
 			mirror = string([]byte{mirror[0] + 2, byte(len(of))})
 			for _, id := range of {
 				mirror += short(string(id))

@@ -40,7 +40,7 @@ type View struct {
 	members   []Member // by id
 	effective []uint64 // E of each
 	keys      []uint64 // for draw
-	mirrors   []int32  // active ones, of everything
+	archives  []int32  // active mirrors of everything
 	followers []follower
 	index     map[peer.ID]int32
 	digest    [32]byte
@@ -58,7 +58,7 @@ func NewView(members []Member, p Policy) *View {
 		v.keys = append(v.keys, key(memberDomain, m.ID))
 		v.index[m.ID] = int32(i)
 		if m.Mirror && m.State == Active {
-			v.mirrors = append(v.mirrors, int32(i))
+			v.archives = append(v.archives, int32(i))
 		}
 	}
 	v.follow()
@@ -131,18 +131,21 @@ func (v *View) Holds(id peer.ID, it Item) bool {
 		return false
 	}
 	q := v.query(&it)
+	item := key(itemDomain, it.Hash)
+	return v.holds(i, &q, item) || v.follows(i) && v.mirrors(i, &q, item, new([]int32))
+}
+
+// holds is Holds but for mirrors by name.
+func (v *View) holds(i int32, q *query, item uint64) bool {
 	if slices.Contains(q.include, i) || slices.Contains(q.mirrors, i) {
 		return true
-	}
-	if v.follows(i) {
-		return slices.Contains(v.Allocate(it).Mirrors, id)
 	}
 	if !v.known() || !q.every && q.copies() == 0 {
 		return false
 	}
-	p := v.plan(&q)
+	p := v.plan(q)
 	pos := p.at[i]
-	return pos >= 0 && (q.every || p.holds(key(itemDomain, it.Hash), int(pos)))
+	return pos >= 0 && (q.every || p.holds(item, int(pos)))
 }
 
 // known says whether this version can compute what the policy asks for. Otherwise
@@ -173,7 +176,7 @@ func (v *View) query(it *Item) query {
 		}
 	}
 	slices.Sort(q.include)
-	for _, i := range v.mirrors {
+	for _, i := range v.archives {
 		if v.unfit(i, &q) == fits && !slices.Contains(q.include, i) {
 			q.mirrors = append(q.mirrors, i)
 		}
