@@ -198,24 +198,20 @@ func (d *Daemon) run(ctx context.Context) error {
 			return nil
 		})
 	}
-	return errors.Join(g.Wait(), d.farewell(context.Cause(ctx)))
-}
-
-// farewell does what an end of this kind asks for.
-func (d *Daemon) farewell(cause error) error {
-	switch {
-	case errors.Is(cause, ErrRestart):
-		return ErrRestart
-	case errors.Is(cause, errLeft):
-		return d.peer.dir.markLeft()
+	err := g.Wait()
+	if errors.Is(context.Cause(ctx), ErrRestart) {
+		return errors.Join(err, ErrRestart)
 	}
-	return nil
+	return err
 }
 
 // leave ends the daemon once its peer has left the cluster.
 func (d *Daemon) leave(ctx context.Context) error {
 	select {
 	case <-d.peer.cluster.Left():
+		if err := d.peer.dir.markLeft(); err != nil { // before the stop, which takes its time
+			return err
+		}
 		d.stopWith(errLeft)
 		<-ctx.Done()
 	case <-ctx.Done():

@@ -2,8 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -31,7 +29,7 @@ const nodeTime = 5 * time.Second
 // wanted is the record that should stand, and whether it may be written now. A
 // peer that was removed does not come back by itself: only a new invite, which
 // leaves the file "joining", makes it come back, in a new incarnation.
-func (e *enrolment) wanted(ctx context.Context) (identity.Record, bool) {
+func (e *enrolment) wanted(ctx context.Context, joining bool) (identity.Record, bool) {
 	a := e.peer.state.Authority()
 	id := e.key.ID()
 	have, member := a.Member(id)
@@ -43,15 +41,11 @@ func (e *enrolment) wanted(ctx context.Context) (identity.Record, bool) {
 	}
 	r.Seq = a.NextSeq(id)
 	r.SecretGen = a.SecretGeneration()
-	switch {
-	case member:
+	if member {
 		return r, !sameRecord(have, r)
-	case a.Ever(id) && !e.joining():
-		return r, false
 	}
 	r.Incarnation = a.NextIncarnation(id)
-	founded := e.peer.state.Summary().Blocks > 0
-	return r, founded || e.peer.founding.Founder() == id
+	return r, joining || e.peer.founding.Founder() == id && !a.Ever(id)
 }
 
 // sameRecord compares what the configuration and the IPFS node decide.
@@ -65,7 +59,10 @@ func (e *enrolment) joining() bool {
 	return err == nil
 }
 
-// now writes the record if it can and must be written.
+// now writes the record if it can and must be written. A peer that joins has all
+// of the history first: that may have earlier deltas of its own, whose numbers it
+// would use again, and its own removal. The file "joining" goes when it is a
+// member, also when a crash came between.
 func (e *enrolment) now(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -79,23 +76,48 @@ func (e *enrolment) now(ctx context.Context) error {
 	}
 }
 
+// write is one attempt. A peer that joins has all of the history first: that may
+// have earlier deltas of its own, whose numbers it would use again, and its own
+// removal. The file "joining" goes when it is a member, also when a crash came
+// between.
 func (e *enrolment) write(ctx context.Context) error {
-	r, write := e.wanted(ctx)
-	if !write {
+	joining := e.joining()
+	if joining && !e.caughtUp(ctx) {
 		return nil
 	}
-	value, err := r.Seal(e.key, e.peer.founding.ID())
-	if err != nil {
-		return err
+	if r, write := e.wanted(ctx, joining); write {
+		value, err := r.Seal(e.key, e.peer.founding.ID())
+		if err != nil {
+			return err
+		}
+		if _, err := e.peer.state.Commit(ctx, crdtstate.Op{Key: identity.MemberKey(r.Peer), Value: value}); err != nil {
+			return err
+		}
+		e.log.Info("member record written", "seq", r.Seq)
 	}
-	if _, err := e.peer.state.Commit(ctx, crdtstate.Op{Key: identity.MemberKey(r.Peer), Value: value}); err != nil {
-		return err
+	if !joining || !e.peer.state.Authority().Is(e.key.ID()) {
+		return nil
 	}
-	e.log.Info("member record written", "seq", r.Seq)
-	if err := os.Remove(e.peer.dir.path("joining")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	return os.Remove(e.peer.dir.path("joining"))
+}
+
+// caughtUp says whether everything is here that some member, heard since the
+// start, had when it was heard.
+func (e *enrolment) caughtUp(ctx context.Context) bool {
+	if e.peer.network == nil {
+		return false // at the start
 	}
-	return nil
+	for _, p := range e.peer.network.Peers() {
+		known := len(p.Heads) > 0
+		for _, h := range p.Heads {
+			ok, err := e.peer.state.Known(ctx, h)
+			known = known && ok && err == nil
+		}
+		if known {
+			return true
+		}
+	}
+	return false
 }
 
 // candidate is the record that a peer shows while the others do not have it yet.
@@ -107,9 +129,12 @@ func (e *enrolment) candidate() ([]byte, error) {
 	return knock(e.own.config(), e.key, e.peer.secret, e.peer.founding.ID())
 }
 
-// enrolEvery is how often the record is compared when nothing else asks for it:
-// an IPFS node that was away is known by then.
-const enrolEvery = 20 * time.Second
+// The record is compared this often when nothing else asks for it: an IPFS node
+// that was away is known by then, and a joining peer may have caught up.
+const (
+	enrolEvery = 20 * time.Second
+	joinEvery  = 200 * time.Millisecond
+)
 
 // Run writes the record as soon as the first synchronisation allows it, and again
 // whenever it should differ. What keeps it from being written (a full disk, a
@@ -118,10 +143,13 @@ func (e *enrolment) Run(ctx context.Context) error {
 	feed := e.peer.state.Subscribe()
 	defer feed.Close()
 	for {
+		every := enrolEvery
 		if err := e.now(ctx); err != nil && ctx.Err() == nil {
 			e.log.Warn("member record not written; tried again", "err", err)
+		} else if e.joining() {
+			every = joinEvery
 		}
-		wait, cancel := context.WithTimeout(ctx, enrolEvery)
+		wait, cancel := context.WithTimeout(ctx, every)
 		for {
 			ch, err := feed.Next(wait)
 			if err != nil || ch.Authority || ch.Rescan {

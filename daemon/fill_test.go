@@ -12,7 +12,7 @@ import (
 
 // fill writes so many pins into the state of a peer that does not run, so many
 // in each delta.
-func fill(b *testing.B, dir daemon.Dir, pins, perDelta int) {
+func fill(b testing.TB, dir daemon.Dir, pins, perDelta int) {
 	b.Helper()
 	s, err := daemon.OpenState(b.Context(), dir)
 	if err != nil {

@@ -161,3 +161,46 @@ func TestPinningAgainIsNoChange(t *testing.T) {
 		t.Errorf("the first pin is delta %d, the same pin again %d, %v", first.Seq, again.Seq, err)
 	}
 }
+
+// The history that a returning member fetches has its earlier membership in it:
+// it says nothing before it has all of that.
+func TestComingBackToALongHistory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("tens of thousands of pins")
+	}
+	r := newRig(t, 1, nil)
+	r.end(r.peers[0])
+	fill(t, r.peers[0].dir, 15_000, 500)
+	r.again(r.peers[0])
+	p := r.join(nil)
+	r.all(15_000)
+	if err := p.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-p.done
+	p.stop = nil
+	members(t, r.peers[0], 1)
+	r.end(r.peers[0])
+	fill(t, r.peers[0].dir, 20_000, 500)
+	r.again(r.peers[0])
+	if _, err := daemon.Join(t.Context(), daemon.Options{Dir: p.dir, Node: p.node}, r.invite()); err != nil {
+		t.Fatal(err)
+	}
+	r.peers = r.peers[:1]
+	r.start(p)
+	members(t, r.peers[0], 2)
+	r.peers = append(r.peers, p)
+	r.all(20_000)
+	members(t, r.peers[0], 2)
+	for _, x := range r.peers {
+		_, h, err := x.Health(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range h {
+			if e.Code == "state-fork" || e.Code == "no-member" {
+				t.Errorf("%s: %+v", x.dir, e)
+			}
+		}
+	}
+}
