@@ -59,10 +59,7 @@ func (e *enrolment) joining() bool {
 	return err == nil
 }
 
-// now writes the record if it can and must be written. A peer that joins has all
-// of the history first: that may have earlier deltas of its own, whose numbers it
-// would use again, and its own removal. The file "joining" goes when it is a
-// member, also when a crash came between.
+// now writes the record if it can and must be written.
 func (e *enrolment) now(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
