@@ -2,7 +2,9 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/urfave/cli/v2"
 
 	"github.com/pinfold/pinfold/httpapi/dialect"
@@ -17,10 +19,8 @@ func peersCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			var t table
-			if !c.Bool("json") {
-				t = newTable(c.App.Writer, "NAME", "PEER", "LENDS", "USED", "PINS", "AGREES", "HEARD", "IPFS NODE", "NOTE")
-			}
+			names := map[peer.ID]string{}
+			var all []pinset.Peer
 			for p, err := range api.Peers(c.Context) {
 				if err != nil {
 					return err
@@ -31,14 +31,79 @@ func peersCommand() *cli.Command {
 					}
 					continue
 				}
-				t.row(p.Name, p.ID.String(), pinset.FormatSize(p.Lent), pinset.FormatSize(p.Used), fmt.Sprint(p.Pins), yes(p.Agrees), heard(p), p.IPFS.Agent, peerNote(p))
+				all, names[p.ID] = append(all, p), p.Name
 			}
 			if c.Bool("json") {
 				return nil
 			}
-			return t.flush()
+			sum, err := api.Capacity(c.Context)
+			if err != nil {
+				return err
+			}
+			return printPeers(c, all, names, sum)
 		},
 	})
+}
+
+// printPeers prints a row for each member, and what they are together.
+func printPeers(c *cli.Context, all []pinset.Peer, names map[peer.ID]string, sum pinset.Capacity) error {
+	t := newTable(c.App.Writer, "NAME", "PEER", "ROLE", "LENDS", "SHARE", "USED", "QUEUE", "PHI", "SITE", "HEARD", "BEHIND", "IPFS NODE", "NOTE")
+	for _, p := range all {
+		t.row(p.Name, p.ID.String(), p.Role, pinset.FormatSize(p.Lent), percent(p.Share), pinset.FormatSize(p.Used), count(p.Queued), phi(p.Phi),
+			strings.Join(p.Domains, "/"), heard(p), lacks(p), p.IPFS.Agent, peerNote(p, names))
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	out := c.App.Writer
+	members := "members lend"
+	if sum.Members == 1 {
+		members = "member lends"
+	}
+	fmt.Fprintf(out, "\n%d %s %s, %s used\n", sum.Members, members, pinset.FormatSize(sum.Lent), pinset.FormatSize(sum.Used))
+	for _, u := range sum.Usable {
+		if u.Replication > 3 {
+			break // enough for a table; --json of the API has more
+		}
+		fmt.Fprintf(out, "usable at replication %d: %s\n", u.Replication, pinset.FormatSize(u.Bytes))
+	}
+	return nil
+}
+
+// percent writes hundredths of a percent.
+func percent(n uint32) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.1f %%", float64(n)/100)
+}
+
+func count(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
+}
+
+// phi writes the fill factor, where it is not the whole.
+func phi(n uint32) string {
+	if n == 65536 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f", float64(n)/65536)
+}
+
+// lacks says what a member does not know yet.
+func lacks(p pinset.Peer) string {
+	switch {
+	case p.Self || p.Agrees:
+		return ""
+	case p.Behind == 1:
+		return "1 change"
+	case p.Behind > 1:
+		return fmt.Sprintf("%d changes", p.Behind)
+	}
+	return "differs"
 }
 
 func heard(p pinset.Peer) string {
@@ -48,8 +113,14 @@ func heard(p pinset.Peer) string {
 	return ago(p.LastHeard)
 }
 
-func peerNote(p pinset.Peer) string {
+func peerNote(p pinset.Peer, names map[peer.ID]string) string {
 	switch {
+	case len(p.Twins) > 0:
+		var others []string
+		for _, id := range p.Twins {
+			others = append(others, names[id])
+		}
+		return "on one IPFS node with " + strings.Join(others, ", ") + ": counted once"
 	case p.Error != "":
 		return p.Error
 	case p.IPFSError != "":
@@ -60,13 +131,6 @@ func peerNote(p pinset.Peer) string {
 		return p.State
 	}
 	return ""
-}
-
-func yes(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
 }
 
 func idCommand() *cli.Command {

@@ -171,6 +171,10 @@ func (c *Cluster) ownFaults() []pinset.HealthEntry {
 	} else if m.Lent == 0 {
 		add("nothing-lent", pinset.SeverityInfo, time.Time{}, "this peer lends no disk", "", "set `give` in the configuration")
 	}
+	for _, group := range c.sums().twins.groups {
+		add("shared-ipfs-node", pinset.SeverityWarning, time.Time{}, fmt.Sprintf("%d members use one IPFS node", len(group)),
+			"they are counted once, as "+c.nameOf(group[0])+": "+c.names(group), "give each an IPFS node of its own, or evict the one that is no more")
+	}
 	if sayErr != nil {
 		add("statement", pinset.SeverityError, time.Time{}, "this peer cannot say what it holds", sayErr.Error(), "make room on the disk of pinfold's directory")
 	}

@@ -34,6 +34,7 @@ type Members struct {
 	contacts *contact.Book
 	sizes    *upkeep.Queue[uint64]
 	parts    atomic.Pointer[Parts]
+	summed   atomic.Pointer[sums]
 
 	amending sync.Mutex // this peer's record is written by one at a time
 
@@ -92,6 +93,7 @@ func (m *Members) Changed() <-chan struct{} {
 // policy, nothing else.
 func allocationInput(a *identity.Authority) ([]allocation.Member, allocation.Policy) {
 	var out []allocation.Member
+	twins := twinsOf(a)
 	for _, r := range a.Members() {
 		m := allocation.Member{
 			ID: r.Peer, Cap: r.Lent >> 20, Phi: r.Phi, Domains: r.Domains, Tags: r.Tags,
@@ -102,6 +104,9 @@ func allocationInput(a *identity.Authority) ([]allocation.Member, allocation.Pol
 		}
 		if r.State == identity.Draining {
 			m.State = allocation.Draining
+		}
+		if _, second := twins.counted[r.Peer]; second {
+			m.Cap, m.Mirror, m.Mirrors = 0, false, nil // one disk counts once
 		}
 		if a.Role(r.Peer) == identity.RoleObserver {
 			m.Cap, m.Mirror, m.Mirrors = 0, false, nil

@@ -49,7 +49,8 @@ func (c *Cluster) recorded(id peer.ID) peerRow {
 		return p
 	}
 	p.Name, p.State, p.Tags, p.Domains, p.Lent, p.Phi = m.Name, m.State.String(), m.Tags, m.Domains, m.Lent, m.Phi
-	p.IPFS.Peer = m.IPFSPeer
+	sum := c.sums()
+	p.IPFS.Peer, p.Share, p.Twins = m.IPFSPeer, sum.share(m), sum.twins.with(id)
 	return p
 }
 
@@ -134,6 +135,7 @@ func (c *Cluster) peer(ctx context.Context, id peer.ID, s PeerState) pinset.Peer
 	}
 	sum := c.base.State.Summary()
 	p.Agrees = !s.LastHeard.IsZero() && s.Digest == sum.Digest
+	p.Behind = c.behind(id, p.Agrees)
 	if word := c.book.Latest(id); word != nil {
 		p.Used, p.Queued = word.Bytes, word.Missing
 		if p.LastHeard.IsZero() {

@@ -241,9 +241,11 @@ func (c *Cluster) reachable() map[peer.ID]bool {
 // summary counts the copies.
 func (cl claim) summary(k cid.Cid, holdings []pinset.Holding) pinset.Summary {
 	s := pinset.Summary{CID: k, Pins: cl.pins, Allocation: cl.holders, Want: cl.want, Holdings: holdings}
+	nodes := map[peer.ID]bool{}
 	for _, h := range holdings {
-		if h.Status == pinset.StatusPinned && (h.Mode == pinset.Recursive || cl.mode == pinset.Direct) {
+		if h.Status == pinset.StatusPinned && (h.Mode == pinset.Recursive || cl.mode == pinset.Direct) && !nodes[h.IPFS] {
 			s.Copies++
+			nodes[h.IPFS] = h.IPFS != "" // two members on one IPFS node have one copy
 		}
 	}
 	s.Short = max(0, cl.need-s.Copies)

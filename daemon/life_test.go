@@ -217,3 +217,25 @@ func TestAdminsRuleWhileTheyRun(t *testing.T) {
 	}
 	members(t, boss, 1)
 }
+
+func TestTwoPeersOnOneIPFSNodeAreSeen(t *testing.T) {
+	r := newRig(t, 2, nil)
+	p := r.prepare(nil)
+	p.node = r.peers[1].node
+	if _, err := daemon.Join(t.Context(), daemon.Options{Dir: p.dir, Node: p.node}, r.invite()); err != nil {
+		t.Fatal(err)
+	}
+	r.start(p)
+	r.peers = append(r.peers, p)
+	r.peers[0].eventually(t, p, "who is on whose IPFS node", func(m pinset.Peer) bool {
+		return slices.Equal(m.Twins, []peer.ID{r.peers[1].id(t)})
+	})
+	sum, err := r.peers[0].Capacity(t.Context())
+	if err != nil || sum.Members != 3 || sum.Lent>>20 != 2*(uint64(1e12)>>20) || len(sum.Shared) != 1 || sum.Usable[1].Bytes>>20 != uint64(1e12)>>20 {
+		t.Errorf("capacity %+v, %v", sum, err)
+	}
+	_, entries, err := p.Health(t.Context())
+	if err != nil || !slices.ContainsFunc(entries, func(e pinset.HealthEntry) bool { return e.Code == "shared-ipfs-node" }) {
+		t.Errorf("health: %+v, %v", entries, err)
+	}
+}

@@ -206,6 +206,10 @@ func conformMembers(t *testing.T, s *served, c *Client) {
 	if err != nil || len(settings) != 1 || settings[0].Key != "give" {
 		t.Errorf("config: %v, %v", settings, err)
 	}
+	sum, err := c.Capacity(ctx)
+	if want, _ := s.Capacity(ctx); err != nil || cmp.Diff(want, sum) != "" {
+		t.Errorf("capacity: %+v, %v", sum, err)
+	}
 	conformRuling(t, s, c)
 	if warned, err := c.Set(ctx, map[string]string{"give": "2TB"}); err != nil || len(warned) != 1 || warned[0] != "set map[give:2TB]" {
 		t.Errorf("set: %v, %v", warned, err)

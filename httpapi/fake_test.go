@@ -231,12 +231,17 @@ func (f *fake) Self(context.Context) (pinset.Peer, error) {
 
 func (f *fake) Peers(ctx context.Context) iter.Seq2[pinset.Peer, error] {
 	self, _ := f.Self(ctx)
-	return sequence([]pinset.Peer{self, {ID: testPeer("bob"), Name: "bob", Connected: true, LastHeard: time.Unix(1.7e9, 0).UTC()}}, f.err)
+	return sequence([]pinset.Peer{self, {ID: testPeer("bob"), Name: "bob", Connected: true, LastHeard: time.Unix(1.7e9, 0).UTC(), Share: 2500, Behind: 3, Twins: []peer.ID{testPeer("self")}}}, f.err)
 }
 
 func (f *fake) Invite(context.Context) (pinset.Invite, error) {
 	f.changed()
 	return pinset.Invite{Text: "pinfold-secret", Addresses: []pinset.TestedAddress{{Address: "/ip4/1.2.3.4/tcp/9096", Public: true}}}, f.err
+}
+
+func (f *fake) Capacity(context.Context) (pinset.Capacity, error) {
+	return pinset.Capacity{Members: 2, Lent: 100, Used: 30, Usable: []pinset.Usable{{Replication: 1, Bytes: 100}, {Replication: 2, Bytes: 50}},
+		Shared: [][]peer.ID{{testPeer("self"), testPeer("bob")}}}, f.err
 }
 
 func (f *fake) Leave(context.Context) error { f.changed(); return f.err }

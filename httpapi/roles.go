@@ -46,6 +46,8 @@ type Members interface {
 	Peers(ctx context.Context) iter.Seq2[pinset.Peer, error]
 	Invite(ctx context.Context) (pinset.Invite, error)
 	Leave(ctx context.Context) error
+	// Capacity is what the members together lend, hold and can keep.
+	Capacity(ctx context.Context) (pinset.Capacity, error)
 }
 
 // Data is what is kept. A path is /ipfs/CID with names below it.

@@ -57,6 +57,7 @@ func (s *Server) routes() []route {
 		{"POST", "/peers/{id}/drain", admin, nil, s.drain, none},
 		{"POST", "/peers/{id}/undrain", admin, nil, s.undrain, none},
 		{"POST", "/peers/{id}/role", admin, []string{"role"}, s.setRole, none},
+		{"GET", "/capacity", read, nil, s.capacity, none},
 		{"GET", "/policy", read, nil, s.policy, none},
 		{"POST", "/policy", admin, nil, s.setPolicy, own},
 		{"GET", "/pins", read, []string{"filter", "local", "cids"}, s.statuses, none},

@@ -68,9 +68,12 @@ type Peer struct {
 	Used       uint64   // bytes, as it says
 	Phi        uint32   // 0..65536
 	LastHeard  time.Time
-	Pins       uint64 // live pins it knows
-	Agrees     bool   // its digest of the pinset is ours
-	Queued     uint64 // items waiting at it
+	Pins       uint64    // live pins it knows
+	Agrees     bool      // its digest of the pinset is ours
+	Queued     uint64    // items waiting at it
+	Share      uint32    // of what all lend, in hundredths of a percent
+	Behind     uint64    // changes that it has not said it knows; 0 where it agrees, or has never spoken
+	Twins      []peer.ID // other members on its IPFS node: their copies are one
 	Error      string
 	JoinedSync string // progress of a first sync under way, or ""
 }
@@ -138,4 +141,21 @@ type Rule struct {
 	Key   string `json:"key"`
 	Value string `json:"value"`
 	Doc   string `json:"doc"`
+}
+
+// Capacity is what the members together lend, hold and can keep, in bytes. Members
+// on one IPFS node are counted once.
+type Capacity struct {
+	Members int
+	Lent    uint64 // by active members
+	Used    uint64 // as they said last
+	Usable  []Usable
+	Shared  [][]peer.ID // members on one IPFS node; the one that counts first
+}
+
+// Usable is how much data fits with so many copies, on distinct homes or regions
+// where there are enough.
+type Usable struct {
+	Replication int    `json:"replication"`
+	Bytes       uint64 `json:"bytes"`
 }

@@ -34,6 +34,9 @@ type Peer struct {
 	Pins         uint64    `json:"pins"`
 	Agrees       bool      `json:"agrees"`
 	Queued       uint64    `json:"queued"`
+	Share        uint32    `json:"share,omitempty"`  // of what all lend, in hundredths of a percent
+	Behind       uint64    `json:"behind,omitempty"` // changes that it has not said it knows
+	Twins        []string  `json:"shares_ipfs_with,omitempty"`
 	Sync         string    `json:"sync,omitempty"`
 	ClusterID    string    `json:"cluster_id,omitempty"`   // of GET /id
 	ClusterName  string    `json:"cluster_name,omitempty"` // of GET /id
@@ -56,7 +59,7 @@ func NewPeer(p pinset.Peer, sees []peer.ID) Peer {
 		Version: p.Version, IPFS: IPFS{ID: encodePeer(p.IPFS.Peer), Addresses: list(p.IPFS.Addresses), Error: p.IPFSError, Agent: p.IPFS.Agent},
 		PeerName: p.Name, Self: p.Self, Connected: p.Connected, State: p.State, Role: p.Role, Tags: p.Tags, Domains: p.Domains,
 		Lent: p.Lent, Used: p.Used, Phi: p.Phi, LastHeard: p.LastHeard.UTC(), Pins: p.Pins, Agrees: p.Agrees, Queued: p.Queued,
-		Sync: p.JoinedSync, ErrorMessage: p.Error,
+		Share: p.Share, Behind: p.Behind, Twins: orNil(encodePeers(p.Twins)), Sync: p.JoinedSync, ErrorMessage: p.Error,
 	}
 }
 
@@ -69,6 +72,10 @@ func (o Peer) Value() (p pinset.Peer, err error) {
 		return p, pinset.Wrap(pinset.KindInternal, err, "read a peer")
 	}
 	p.IPFS.Addresses, p.IPFS.Agent, p.IPFSError = orNil(o.IPFS.Addresses), o.IPFS.Agent, o.IPFS.Error
+	if p.Twins, err = decodePeers(o.Twins); err != nil {
+		return p, pinset.Wrap(pinset.KindInternal, err, "read a peer")
+	}
+	p.Share, p.Behind = o.Share, o.Behind
 	p.Name, p.Self, p.Connected, p.Addresses, p.Version = o.PeerName, o.Self, o.Connected, orNil(o.Addresses), o.Version
 	p.State, p.Role, p.Tags, p.Domains = o.State, o.Role, o.Tags, o.Domains
 	p.Lent, p.Used, p.Phi, p.LastHeard = o.Lent, o.Used, o.Phi, stamp(o.LastHeard)
