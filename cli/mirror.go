@@ -114,7 +114,7 @@ func mirrorList(c *cli.Context) error {
 		if m.Self {
 			who = "this peer"
 		}
-		t.row(who, mirrored(m), fmt.Sprint(m.Pins), mirrorBytes(m), behind(m), changed(m.Changed), m.Idle)
+		t.row(who, mirrored(m), fmt.Sprint(m.Pins), pinset.FormatSize(m.Bytes)+unsized(m.Unsized), behind(m), changed(m.Changed), m.Idle)
 	}
 	return t.flush()
 }
@@ -128,14 +128,6 @@ func mirrored(m pinset.Mirror) string {
 		return m.Of
 	}
 	return m.OfName
-}
-
-func mirrorBytes(m pinset.Mirror) string {
-	text := pinset.FormatSize(m.Bytes)
-	if m.Unsized > 0 {
-		text += fmt.Sprintf(" and %d of unknown size", m.Unsized)
-	}
-	return text
 }
 
 func behind(m pinset.Mirror) string {
@@ -156,10 +148,7 @@ func behind(m pinset.Mirror) string {
 
 // amount says how much there is of something, in pins and bytes.
 func amount(pins, bytes uint64) string {
-	text := fmt.Sprintf("%d pins", pins)
-	if pins == 1 {
-		text = "1 pin"
-	}
+	text := counted(pins, "pin")
 	if bytes > 0 {
 		text += ", " + pinset.FormatSize(bytes)
 	}

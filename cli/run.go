@@ -73,7 +73,7 @@ func app(s Streams) *cli.App {
 			upCommand(), initCommand(), joinCommand(), inviteCommand(), leaveCommand(),
 			giveCommand(), setCommand(), drainCommand(), undrainCommand(), evictCommand(), roleCommand(), policyCommand(),
 			addCommand(), pinCommand(), statusCommand(), peersCommand(), recoverCommand(),
-			mirrorCommand(),
+			mirrorCommand(), explainCommand(), planCommand(), balanceCommand(),
 			getCommand(), catCommand(), lsCommand(), gcCommand(),
 			idCommand(), healthCommand(), configCommand(), testnetCommand(), versionCommand(),
 		},

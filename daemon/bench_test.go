@@ -13,7 +13,7 @@ import (
 
 // pinAll pins the numbers from..to at a peer over so many connections, one request
 // in flight on each, and returns when all are acknowledged durable.
-func pinAll(b *testing.B, p *rigPeer, connections, from, to int) {
+func pinAll(b testing.TB, p *rigPeer, connections, from, to int) {
 	b.Helper()
 	var next atomic.Int64
 	next.Store(int64(from))

@@ -101,10 +101,11 @@ type Cluster struct {
 
 	// What a cluster need not offer; nil is answered with KindConflict, but for
 	// Allocate: lists then go without allocations.
-	Spread   Spread
-	Mirrors  Mirrors
-	Allocate func(pinset.Pin) []peer.ID // holders in rank order
-	Remove   func(context.Context, peer.ID) error
+	Spread    Spread
+	Mirrors   Mirrors
+	Foresight Foresight
+	Allocate  func(pinset.Pin) []peer.ID // holders in rank order
+	Remove    func(context.Context, peer.ID) error
 }
 
 // Setting is one key of the daemon's configuration.

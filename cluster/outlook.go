@@ -1,0 +1,148 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/pinfold/pinfold/allocation"
+	"github.com/pinfold/pinfold/pinset"
+)
+
+// Outlook tells what changes of the membership or the policy would do, each as
+// people write it: "join:2TB@home3", "leave:alice", "drain:alice", "give:bob=1TB",
+// "mirror:carol=alice", "replication=3". Nothing happens. A CID that several
+// owners pin counts for each. It walks the pinset, and never holds it.
+func (c *Cluster) Outlook(ctx context.Context, changes []string) (pinset.Outlook, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.StreamTime)
+	defer cancel()
+	w := newWhatIf(c.base.State.Authority())
+	lentBefore := make(map[peer.ID]uint64)
+	for id, n := range w.lent {
+		lentBefore[id] = n
+	}
+	before := allocation.NewView(w.members, w.policy)
+	for _, text := range changes {
+		if err := w.apply(text); err != nil {
+			return pinset.Outlook{}, err
+		}
+	}
+	after := allocation.NewView(w.members, w.policy)
+	var err error
+	ch := allocation.Compare(before, after, c.items(ctx, &err))
+	if err != nil {
+		return pinset.Outlook{}, err
+	}
+	out := pinset.Outlook{
+		If: changes, Pins: uint64(ch.Items.Copies), Bytes: ch.Items.Bytes, Unsized: uint64(ch.Items.Copies - ch.Sizes),
+		Moved: amountOf(ch.Moved), Least: amountOf(ch.Least()),
+		Short: pinset.BeforeAfter{Before: uint64(ch.ShortBefore), After: uint64(ch.ShortAfter)},
+		Thin:  uint64(ch.Thin), Lost: uint64(ch.Lost), Usable: usable(before, after), Warnings: w.warnings,
+	}
+	for _, s := range ch.Shifts {
+		p := w.prospect(s, lentBefore)
+		out.Members = append(out.Members, p)
+		if p.After.Bytes > p.Lent.After && p.Lent.After > 0 {
+			out.Warnings = append(out.Warnings, fmt.Sprintf("%s would be assigned %s and lends %s: what does not fit is refused there",
+				p.Name, pinset.FormatSize(p.After.Bytes), pinset.FormatSize(p.Lent.After)))
+		}
+	}
+	slices.SortStableFunc(out.Members, func(a, b pinset.Prospect) int { return strings.Compare(a.Name, b.Name) })
+	out.Below, err = c.below(ctx, after, ch.Below)
+	return out, err
+}
+
+func amountOf(l allocation.Load) pinset.Amount {
+	return pinset.Amount{Copies: uint64(l.Copies), Bytes: l.Bytes}
+}
+
+// items yields all pins as the allocation sees them, and leaves in fail what ended
+// it early.
+func (c *Cluster) items(ctx context.Context, fail *error) iter.Seq[allocation.Item] {
+	return func(yield func(allocation.Item) bool) {
+		*fail = c.eachItem(ctx, func(_ pinset.Pin, it allocation.Item) bool { return yield(it) })
+	}
+}
+
+// eachItem visits the pins until visit wants no more.
+func (c *Cluster) eachItem(ctx context.Context, visit func(pinset.Pin, allocation.Item) bool) error {
+	for p, err := range c.base.State.Pins(ctx, "") {
+		if err != nil {
+			return err
+		}
+		size, err := c.base.State.Size(ctx, p.CID)
+		if err != nil {
+			return err
+		}
+		if !visit(p, item(p, size)) {
+			return nil
+		}
+	}
+	return ctx.Err()
+}
+
+// below names the pins of items that would lack copies.
+func (c *Cluster) below(ctx context.Context, after *allocation.View, items []allocation.Item) ([]pinset.BelowMin, error) {
+	if len(items) == 0 {
+		return nil, nil
+	}
+	left := make(map[string]int, len(items)) // how often each hash is to be named
+	for _, it := range items {
+		left[string(it.Hash)]++
+	}
+	var out []pinset.BelowMin
+	err := c.eachItem(ctx, func(p pinset.Pin, it allocation.Item) bool {
+		if left[string(it.Hash)] > 0 {
+			left[string(it.Hash)]--
+			at := after.Allocate(it)
+			out = append(out, pinset.BelowMin{CID: p.CID.String(), Short: at.Short, Reason: at.Reason})
+		}
+		return len(out) < len(items)
+	})
+	return out, err
+}
+
+// prospect tells what a change means for one member.
+func (w *whatIf) prospect(s allocation.Shift, lentBefore map[peer.ID]uint64) pinset.Prospect {
+	p := pinset.Prospect{
+		Peer: s.ID, Name: w.names[s.ID], Lent: pinset.BeforeAfter{Before: lentBefore[s.ID]},
+		Before: amountOf(s.Before), After: amountOf(s.After), In: amountOf(s.In), Out: amountOf(s.Out),
+	}
+	if r, ok := w.a.Member(s.ID); ok {
+		p.Name, p.Site = r.Name, siteName(r.Domains)
+	} else {
+		p.Peer, p.Note = "", "joins"
+	}
+	i := slices.IndexFunc(w.members, func(m allocation.Member) bool { return m.ID == s.ID })
+	switch {
+	case i < 0:
+		p.Note = "leaves"
+		return p
+	case w.members[i].State == allocation.Draining:
+		p.Note = "draining"
+	case w.members[i].Mirror || len(w.members[i].Mirrors) > 0:
+		p.Note = "mirror"
+	}
+	p.Site, p.Lent.After = siteName(w.members[i].Domains), w.lent[s.ID]
+	return p
+}
+
+// mostCopies is up to how many copies it is told how much data would fit.
+const mostCopies = 5
+
+// usable tells how much data fits under two views, for each number of copies that
+// the members could make.
+func usable(before, after *allocation.View) []pinset.Usable {
+	var out []pinset.Usable
+	for r := 1; r <= mostCopies; r++ {
+		u := pinset.Usable{Copies: r, Bytes: pinset.BeforeAfter{Before: before.Usable(r) << 20, After: after.Usable(r) << 20}}
+		if u.Bytes != (pinset.BeforeAfter{}) {
+			out = append(out, u)
+		}
+	}
+	return out
+}
