@@ -117,10 +117,12 @@ func (e *enrolment) caughtUp(ctx context.Context) bool {
 	return false
 }
 
-// candidate is the record that a peer shows while the others do not have it yet.
+// candidate is the record that a peer shows to those who do not know it yet: all
+// when it joins, and those who have not heard of that when it is a member. Who was
+// removed has none.
 func (e *enrolment) candidate() ([]byte, error) {
 	a := e.peer.state.Authority()
-	if a.Is(e.key.ID()) {
+	if id := e.key.ID(); a.Ever(id) && !a.Is(id) && !e.joining() {
 		return nil, nil
 	}
 	return knock(e.own.config(), e.key, e.peer.secret, e.peer.founding.ID())

@@ -100,7 +100,6 @@ func replyError(r *bufio.Reader) error {
 func (n *Network) serveAsk(ctx context.Context, s wire.Timed) error {
 	p := s.Conn().RemotePeer()
 	if n.gater.standing(p) != member {
-		n.faults.count(faultStranger, hostOf(s.Conn().RemoteMultiaddr().String()))
 		return errNoStanding
 	}
 	req, err := wire.ReadFrame(bufio.NewReader(s), maxQuestion)

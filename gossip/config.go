@@ -30,8 +30,9 @@ type Config struct {
 	PortMap bool // ask the router for a port
 	Relay   bool // relay for members when reachable, be relayed when not
 
-	// Record is this peer's sealed member record, shown at every connection
-	// while the replicated state does not list this peer. Nil for a member.
+	// Record is a sealed member record of this peer, above any that the state has,
+	// shown at every connection while the state does not list this peer, and later
+	// to members who do not know it yet. Nil: it has nothing to show.
 	Record []byte
 
 	Heartbeat time.Duration // between heartbeats of an idle peer; 0: 30 s

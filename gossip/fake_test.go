@@ -289,8 +289,13 @@ func (c *club) key() identity.Key {
 	return k
 }
 
-func (c *club) record(k identity.Key) []byte {
-	raw, err := identity.Record{Peer: k.ID(), Name: "m", Proof: c.secret.Proof(c.founding.ID(), k.ID()), Seq: 1, Level: identity.OwnLevel, Phi: identity.FullPhi}.Seal(k, c.founding.ID())
+func (c *club) record(k identity.Key) []byte { return c.recordAt(k, 1) }
+
+// showable is a record for the door only, above any that the state has.
+func (c *club) showable(k identity.Key) []byte { return c.recordAt(k, identity.LastIncarnation-1) }
+
+func (c *club) recordAt(k identity.Key, seq uint64) []byte {
+	raw, err := identity.Record{Peer: k.ID(), Name: "m", Proof: c.secret.Proof(c.founding.ID(), k.ID()), Seq: seq, Level: identity.OwnLevel, Phi: identity.FullPhi}.Seal(k, c.founding.ID())
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"maps"
 	"net"
 	"sync"
 	"time"
@@ -33,6 +34,12 @@ const (
 	maxWaiting    = 24   // handshakes of one host
 )
 
+// knocking is a stranger's time to get a standing.
+type knocking struct {
+	until time.Time
+	host  string
+}
+
 // gater decides who gets a connection. It implements connmgr.ConnectionGater and
 // is safe for concurrent use.
 type gater struct {
@@ -44,8 +51,8 @@ type gater struct {
 	mu         sync.Mutex
 	cut        map[peer.ID]bool
 	candidates map[peer.ID]time.Time // until when
-	strangers  map[peer.ID]time.Time // until when
-	waiting    map[string]int        // handshakes under way, by host
+	strangers  map[peer.ID]knocking
+	waiting    map[string]int // handshakes under way, by host
 	limits     map[string]*rate.Limiter
 	changed    chan struct{} // closed and replaced when somebody's standing rose
 }
@@ -56,7 +63,7 @@ func newGater(self peer.ID, authority func() *identity.Authority, trusted []peer
 		trusted:    make(map[peer.ID]bool, len(trusted)),
 		cut:        make(map[peer.ID]bool),
 		candidates: make(map[peer.ID]time.Time),
-		strangers:  make(map[peer.ID]time.Time),
+		strangers:  make(map[peer.ID]knocking),
 		waiting:    make(map[string]int),
 		limits:     make(map[string]*rate.Limiter),
 		changed:    make(chan struct{}),
@@ -154,22 +161,19 @@ func (g *gater) mayKnock(host string) bool {
 	return l.Allow()
 }
 
-// sweep lets strangers' time run out and returns the peers whose connections must be closed. Peers tells who is
-// connected.
+// sweep lets strangers' and candidates' time run out and returns the peers whose
+// connections must be closed. Peers tells who is connected.
 func (g *gater) sweep(now time.Time, peers []peer.ID) (drop []peer.ID) {
 	g.expire(now)
 	for _, p := range peers {
 		s := g.standing(p)
 		g.mu.Lock()
-		until, known := g.strangers[p]
+		_, known := g.strangers[p]
 		switch {
 		case s != stranger && known: // the state made a stranger a member
 			delete(g.strangers, p)
 			g.rose()
-		case s == stranger && !known: // removed, or a candidate whose time is over
-			drop = append(drop, p)
-		case s == stranger && now.After(until):
-			delete(g.strangers, p)
+		case s == stranger && !known: // removed, or its time is over
 			drop = append(drop, p)
 		}
 		g.mu.Unlock()
@@ -177,17 +181,22 @@ func (g *gater) sweep(now time.Time, peers []peer.ID) (drop []peer.ID) {
 	return drop
 }
 
+// expire counts strangers whose time ran out: who joins is one for a moment, to
+// some members until they have heard of it.
 func (g *gater) expire(now time.Time) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	for p, until := range g.candidates {
-		if now.After(until) {
-			delete(g.candidates, p)
+	maps.DeleteFunc(g.candidates, func(_ peer.ID, until time.Time) bool { return now.After(until) })
+	late := make(map[peer.ID]string)
+	maps.DeleteFunc(g.strangers, func(p peer.ID, k knocking) bool {
+		if now.After(k.until) {
+			late[p] = k.host
 		}
-	}
-	for p, until := range g.strangers {
-		if now.After(until.Add(knockTime)) {
-			delete(g.strangers, p)
+		return now.After(k.until)
+	})
+	g.mu.Unlock()
+	for p, host := range late {
+		if g.standing(p) == stranger {
+			g.faults.count(faultStranger, host)
 		}
 	}
 }
@@ -230,8 +239,11 @@ func (g *gater) InterceptSecured(dir network.Direction, p peer.ID, c network.Con
 	if g.standing(p) != stranger {
 		return true
 	}
+	if dir == network.DirOutbound { // removed while we dialled
+		return false
+	}
 	host := hostOf(c.RemoteMultiaddr().String())
-	if dir == network.DirOutbound || !g.mayKnock(host) {
+	if !g.mayKnock(host) {
 		g.faults.count(faultStranger, host)
 		return false
 	}
@@ -242,7 +254,7 @@ func (g *gater) InterceptSecured(dir network.Direction, p peer.ID, c network.Con
 		return false
 	}
 	if _, ok := g.strangers[p]; !ok { // coming again does not buy more time
-		g.strangers[p] = time.Now().Add(knockTime)
+		g.strangers[p] = knocking{until: time.Now().Add(knockTime), host: host}
 	}
 	return true
 }

@@ -43,7 +43,9 @@ func (n *Network) serveJoin(_ context.Context, s wire.Timed) error {
 	}
 	w := n.welcome(p, k)
 	if w.Refused != "" {
-		n.faults.count(faultKnock, from)
+		if !n.deps.Authority().Ever(p) { // who was removed and has not heard of it asks to be known, not to join
+			n.faults.count(faultKnock, from)
+		}
 		n.log.Info("refused to let a peer join", "peer", p, "addr", from, "why", w.Refused)
 	}
 	return wire.WriteMessage(s, w)

@@ -172,13 +172,56 @@ func TestAStrangerMayOnlyKnock(t *testing.T) {
 			t.Errorf("%s: a stranger got an answer (%v)", proto, err)
 		}
 	}
-	if n := a.faults.counted(faultStranger); n != 2 {
-		t.Errorf("%d refusals counted, want 2", n)
+	if n := a.faults.counted(faultStranger); n != 0 {
+		t.Errorf("%d strangers counted while his minute lasts", n)
 	}
 	a.gater.mu.Lock()
-	a.gater.strangers[h.ID()] = time.Now().Add(-time.Second) // his minute is over
+	a.gater.strangers[h.ID()] = knocking{until: time.Now().Add(-time.Second)} // his minute is over
 	a.gater.mu.Unlock()
 	eventually(t, "dropped", func() bool { return h.Network().Connectedness(a.ID()) == network.NotConnected })
+	if n := a.faults.counted(faultStranger); n != 1 {
+		t.Errorf("%d strangers counted, want 1", n)
+	}
+}
+
+// TestAJoinLeavesNoWarning: whoever joins is a member by its own state before the
+// others hear of it, and does at once what members do.
+func TestAJoinLeavesNoWarning(t *testing.T) {
+	t.Parallel()
+	c := newClub(t, 2)
+	a := c.play(c.keys[0], nil)
+	b := c.play(c.keys[1], bootstrap(a))
+	linked(t, a, b)
+	k := c.key()
+	if _, err := FetchFounding(t.Context(), Config{Key: k}, c.invite(a), c.record(k)); err != nil {
+		t.Fatal(err)
+	}
+	a.Cut(b.ID()) // b hears of the joiner from nobody else
+	own := c.Authority().With(identity.Entry{Author: k.ID(), Seq: 1, Priority: 1, Key: identity.MemberKey(k.ID()), Value: c.record(k)})
+	j := c.play(k, func(cfg *Config, d *Deps) {
+		bootstrap(a, b)(cfg, d)
+		cfg.Record, d.Authority = c.showable(k), func() *identity.Authority { return own }
+	})
+	eventually(t, "connected to both", func() bool { return len(j.connected()) == 2 })
+	j.Announce(j.log.write([]byte("my record")))
+	for range 3 {
+		for _, p := range []*player{a, b} {
+			for _, err := range j.Ask(t.Context(), p.ID(), []byte("all")) {
+				if err == nil {
+					t.Error("a candidate was answered")
+				}
+			}
+			j.talk(p.ID())
+		}
+	}
+	agree(t, a, j)
+	agree(t, b, j)
+	for _, p := range []*player{a, b} {
+		p.gater.sweep(time.Now(), nil)
+		if h := p.faults.entries(time.Now()); len(h) != 0 {
+			t.Errorf("health after a join: %+v", h)
+		}
+	}
 }
 
 func TestARemovedMemberIsDropped(t *testing.T) {

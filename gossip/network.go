@@ -346,15 +346,27 @@ func (n *Network) converse(ctx context.Context) {
 	}
 }
 
+// converseWith has an exchange with p, which hears of this peer's record first if
+// the state does not list it, and in the end if p does not know of that yet.
 func (n *Network) converseWith(ctx context.Context, p peer.ID) error {
-	if a := n.deps.Authority(); !a.Is(n.ID()) && n.presentable(a) {
+	a := n.deps.Authority()
+	show := n.presentable(a)
+	if show && !a.Is(n.ID()) {
 		if err := n.showRecord(ctx, p); err != nil {
 			return err
 		}
+		show = false
 	}
 	var first bool
 	n.book.with(p, func(r *remote) { first = r.greeted.IsZero() || time.Since(r.greeted) > 5*time.Minute })
-	return n.exchange(ctx, p, first || n.addressMissing())
+	err := n.exchange(ctx, p, first || n.addressMissing())
+	if err == nil || !show || ctx.Err() != nil {
+		return err
+	}
+	if err := n.showRecord(ctx, p); err != nil {
+		return err
+	}
+	return n.exchange(ctx, p, true)
 }
 
 // presentable says whether the record to show is worth it: who was removed and

@@ -235,7 +235,6 @@ func (n *Network) take(ctx context.Context, p peer.ID, t transfer) error {
 func (n *Network) serveSync(ctx context.Context, s wire.Timed) error {
 	p := s.Conn().RemotePeer()
 	if n.gater.standing(p) < candidate {
-		n.faults.count(faultStranger, hostOf(s.Conn().RemoteMultiaddr().String()))
 		return errNoStanding
 	}
 	req, err := wire.ReadMessage[wire.Request](bufio.NewReader(s), wire.MaxRequest)

@@ -103,12 +103,12 @@ func (p *Peer) authority() *identity.Authority {
 	return p.State.Authority()
 }
 
-// record is the peer's first member record, sealed.
-func (p *Peer) record() ([]byte, error) {
+// record is a member record of the peer, sealed: the first one, or one to show.
+func (p *Peer) record(seq uint64) ([]byte, error) {
 	id := p.club.Founding.ID()
 	return identity.Record{
 		Peer: p.Key.ID(), Name: fmt.Sprintf("peer-%d", p.Number), Proof: p.club.Secret.Proof(id, p.Key.ID()),
-		Lent: uint64(p.Number+1) << 30, Phi: identity.FullPhi, Seq: 1, Level: identity.OwnLevel,
+		Lent: uint64(p.Number+1) << 30, Phi: identity.FullPhi, Seq: seq, Level: identity.OwnLevel,
 		Domains: []string{fmt.Sprintf("home-%d", p.Number)},
 	}.Seal(p.Key, id)
 }
@@ -138,11 +138,15 @@ func (p *Peer) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open state of peer %d: %w", p.Number, err)
 	}
-	record, err := p.record()
+	first, err := p.record(1)
 	if err != nil {
 		return errors.Join(err, state.Close())
 	}
-	n, err := gossip.New(p.config(record), gossip.Deps{
+	shown, err := p.record(identity.LastIncarnation - 1)
+	if err != nil {
+		return errors.Join(err, state.Close())
+	}
+	n, err := gossip.New(p.config(shown), gossip.Deps{
 		Blocks: state, Authority: state.Authority,
 		Refused: func(err error) bool { return errors.Is(err, crdtstate.ErrRefused) },
 		Summary: func() gossip.Summary { return gossip.Summary(state.Summary()) },
@@ -154,7 +158,7 @@ func (p *Peer) Start(ctx context.Context) error {
 	p.State, p.Net, p.done = state, n, make(chan error, 1)
 	go func() { p.done <- n.Run(ctx) }()
 	p.work.Go(func() { p.announce(ctx, state, n) })
-	p.work.Go(func() { p.enrol(ctx, state, record) })
+	p.work.Go(func() { p.enrol(ctx, state, first) })
 	return nil
 }
 

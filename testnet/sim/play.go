@@ -388,7 +388,7 @@ func (p *player) faultless(o *Peer) error {
 	for _, e := range o.Net.Health() {
 		removed := slices.ContainsFunc(p.peers, func(o *Peer) bool { return o.Gone })
 		switch {
-		case e.Code == "strangers-refused", e.Code == "slow-reader": // who has just joined is a stranger to some
+		case e.Code == "slow-reader":
 		case e.Code == "bad-deltas" && removed: // served by who did not know of the removal yet
 		default:
 			return fmt.Errorf("network health: %s: %s (%s)", e.Code, e.Title, e.Detail)
