@@ -49,6 +49,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	g.Go(func() error { return c.publishSizes(gctx) })
 	g.Go(func() error { return c.expire(gctx) })
 	g.Go(func() error { return c.watch(gctx) })
+	g.Go(func() error { return c.attest(gctx) })
 	err := g.Wait()
 	if ctx.Err() != nil {
 		return nil
@@ -171,6 +172,7 @@ func (c *Cluster) ownFaults() []pinset.HealthEntry {
 	} else if m.Lent == 0 {
 		add("nothing-lent", pinset.SeverityInfo, time.Time{}, "this peer lends no disk", "", "set `give` in the configuration")
 	}
+	out = append(out, c.absenceFaults()...)
 	for _, group := range c.sums().twins.groups {
 		add("shared-ipfs-node", pinset.SeverityWarning, time.Time{}, fmt.Sprintf("%d members use one IPFS node", len(group)),
 			"they are counted once, as "+c.nameOf(group[0])+": "+c.names(group), "give each an IPFS node of its own, or evict the one that is no more")

@@ -66,7 +66,10 @@ func (c *Cluster) Remove(ctx context.Context, id peer.ID) error {
 		return pinset.NotFound("%s is no member", id).WithHint("pinfold peers")
 	}
 	if a.Role(c.self) != identity.RoleAdmin || !a.Is(c.self) {
-		return pinset.Errorf(pinset.KindForbidden, "this peer is no admin and cannot remove members").WithHint("ask an admin of the cluster")
+		have, active, _ := a.Attested(id, c.self)
+		return pinset.Errorf(pinset.KindForbidden, "this peer is no admin and cannot remove members").
+			WithHint("ask an admin; or wait: members evict together who was silent for %s (%s: %s here, attested by %d of %d)",
+				a.Policy().Absent, c.nameOf(id), c.silence.For(id).Round(time.Second), have, active)
 	}
 	_, err := c.remove(ctx, id)
 	return err

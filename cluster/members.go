@@ -12,6 +12,7 @@ import (
 
 	"github.com/pinfold/pinfold/allocation"
 	"github.com/pinfold/pinfold/cluster/internal/contact"
+	"github.com/pinfold/pinfold/cluster/internal/silence"
 	"github.com/pinfold/pinfold/cluster/internal/statement"
 	"github.com/pinfold/pinfold/cluster/internal/upkeep"
 	"github.com/pinfold/pinfold/identity"
@@ -33,6 +34,7 @@ type Members struct {
 	book     *statement.Book
 	contacts *contact.Book
 	sizes    *upkeep.Queue[uint64]
+	silence  *silence.Book
 	parts    atomic.Pointer[Parts]
 	summed   atomic.Pointer[sums]
 
@@ -54,6 +56,9 @@ func OpenMembers(ctx context.Context, cfg Config, b Base) (*Members, error) {
 	var err error
 	m.book, err = statement.OpenBook(ctx, b.Store, cfg.Key, cfg.Founding.ID(), func(id peer.ID) bool { return b.State.Authority().Is(id) })
 	if err != nil {
+		return nil, pinset.Wrap(pinset.KindUnavailable, err, "open members")
+	}
+	if m.silence, err = silence.Open(ctx, b.Store); err != nil {
 		return nil, pinset.Wrap(pinset.KindUnavailable, err, "open members")
 	}
 	if m.contacts, err = contact.Open(ctx, b.Store); err != nil {

@@ -27,7 +27,7 @@ func rules() []rule {
 			func(p identity.Policy) string { return p.Writers.String() }, setWriters},
 		{"replication", "copies of a pin that says nothing else: min..max, one number for both, all for everywhere",
 			replicationText, setReplication},
-		durationRule("absent", "silence after which the others may evict a member together",
+		durationRule("absent", "silence after which more than half of the others evict a member together; 0s: never",
 			func(p *identity.Policy) *time.Duration { return &p.Absent }),
 		durationRule("grace", "how long a copy stays after its successors are safe",
 			func(p *identity.Policy) *time.Duration { return &p.Grace }),

@@ -27,8 +27,9 @@ type enrolment struct {
 const nodeTime = 5 * time.Second
 
 // wanted is the record that should stand, and whether it may be written now. A
-// peer that was removed does not come back by itself: only a new invite, which
-// leaves the file "joining", makes it come back, in a new incarnation.
+// peer that left or was removed by an admin does not come back by itself: only a
+// new invite, which leaves the file "joining", makes it come back. Who was removed
+// because it was absent does. Both in a new incarnation.
 func (e *enrolment) wanted(ctx context.Context, joining bool) (identity.Record, bool) {
 	a := e.peer.state.Authority()
 	id := e.key.ID()
@@ -45,7 +46,7 @@ func (e *enrolment) wanted(ctx context.Context, joining bool) (identity.Record, 
 		return r, !sameRecord(have, r)
 	}
 	r.Incarnation = a.NextIncarnation(id)
-	return r, joining || e.peer.founding.Founder() == id && !a.Ever(id)
+	return r, joining || a.MayReturn(id) || e.peer.founding.Founder() == id && !a.Ever(id)
 }
 
 // sameRecord compares what the configuration and the IPFS node decide.

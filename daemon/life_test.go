@@ -239,3 +239,30 @@ func TestTwoPeersOnOneIPFSNodeAreSeen(t *testing.T) {
 		t.Errorf("health: %+v, %v", entries, err)
 	}
 }
+
+// TestWhoIsAbsentIsEvictedAndComesBack: the members do both by themselves.
+func TestWhoIsAbsentIsEvictedAndComesBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute: whom the others do not know any more has to knock")
+	}
+	r := newRig(t, 3, map[string]string{"network.heartbeat": "1s", "tracker.grace": "1s"})
+	const n = 12
+	r.kept(n, 2)
+	if _, err := r.peers[0].SetPolicy(t.Context(), map[string]string{"absent": "5s"}); err != nil {
+		t.Fatal(err)
+	}
+	p := r.peers[2]
+	r.end(p)
+	r.peers = r.peers[:2]
+	members(t, r.peers[0], 2)
+	kubotest.Eventually(t, rigPatience, "those who are left hold everything twice", func() error {
+		if have := r.copies(n); slices.Min(have) < 2 {
+			return fmt.Errorf("copies: %v", have)
+		}
+		return nil
+	})
+	r.peers = r.peers[:1] // what start waits for: it knows more than one member
+	r.start(p)
+	members(t, r.peers[0], 3)
+	r.peers[0].eventually(t, p, "it is active", func(m pinset.Peer) bool { return m.State == "active" && m.Connected })
+}

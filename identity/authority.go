@@ -19,7 +19,7 @@ import (
 //   - of the entries of one key the CRDT's winner (greater priority, then greater
 //     value bytes),
 //   - of a member's records the greatest seq and incarnation,
-//   - of removals the highest incarnation that is gone, and who attested what,
+//   - of removals the highest incarnations that are gone, and who attested what,
 //   - the highest feature level and secret generation.
 //
 // Entries must come from admitted blocks (Check). Those that do not decode are
@@ -44,7 +44,8 @@ type standing struct {
 	role      winner[Role]
 	seq       uint64 // greatest of its records
 	inc       uint64 // greatest of its records
-	goneBelow uint64 // incarnations below this are removed
+	goneBelow uint64 // incarnations below this are removed,
+	ruledOut  uint64 // and below this by an admin or by itself, not for absence alone
 	attests   map[attest]struct{}
 }
 
@@ -125,6 +126,7 @@ func (a *Authority) Union(o *Authority) *Authority {
 		t.record.merge(s.record)
 		t.role.merge(s.role)
 		t.seq, t.inc, t.goneBelow = max(t.seq, s.seq), max(t.inc, s.inc), max(t.goneBelow, s.goneBelow)
+		t.ruledOut = max(t.ruledOut, s.ruledOut)
 		for k := range s.attests {
 			t.attests[k] = struct{}{}
 		}
@@ -184,6 +186,9 @@ func (a *Authority) addRemoval(e Entry, at func(peer.ID) *standing) {
 	s := at(r.gone)
 	if cause != CauseAbsent {
 		s.goneBelow = max(s.goneBelow, after(r.incarnation))
+	}
+	if cause < CauseAbsent {
+		s.ruledOut = max(s.ruledOut, after(r.incarnation))
 	}
 	if cause >= CauseAbsent {
 		s.attests[attest{r.signer, r.incarnation}] = struct{}{}
@@ -284,6 +289,27 @@ func (a *Authority) Level() uint64 { return a.level }
 
 // SecretGeneration is the newest generation of the secret; 0 is the founding's.
 func (a *Authority) SecretGeneration() uint64 { return a.secret.value.Generation }
+
+// MayReturn says whether id was removed for absence alone: with a higher
+// incarnation it is a member again, and nobody has to be asked. Who left, or was
+// removed by an admin, needs a new invite.
+func (a *Authority) MayReturn(id peer.ID) bool {
+	s := a.peers[id]
+	return s != nil && s.record.raw != nil && !s.isMember() && s.ruledOut < s.goneBelow
+}
+
+// Attested tells how many of the active members attest that a member is absent in
+// its present incarnation, how many are active, and whether by does. No member has
+// none.
+func (a *Authority) Attested(gone, by peer.ID) (have, active int, mine bool) {
+	s := a.peers[gone]
+	if s == nil || !s.isMember() {
+		return 0, 0, false
+	}
+	_, mine = s.attests[attest{by, s.record.value.Incarnation}]
+	have, active = a.attested(gone, s.record.value.Incarnation, "")
+	return have, active, mine
+}
 
 // NextIncarnation is the lowest incarnation with which id can be a member.
 func (a *Authority) NextIncarnation(id peer.ID) uint64 {

@@ -271,22 +271,39 @@ func (a *Authority) Removal(gone, signer peer.ID) (Element, error) {
 	if !ok {
 		return Element{}, fmt.Errorf("remove %s: no member", gone)
 	}
-	cause, incarnation := CauseAbsent, m.Incarnation
-	if gone == signer {
-		cause = CauseSelf
-	} else if a.Role(signer) == RoleAdmin {
-		cause, incarnation = CauseAdmin, LastIncarnation
-	} else if have, active := a.attested(gone, m.Incarnation, signer); 2*have > active {
+	if !a.Is(signer) {
+		return Element{}, errors.New("remove member: this peer is no member")
+	}
+	switch {
+	case gone == signer:
+		return a.removal(gone, signer, m.Incarnation, CauseSelf)
+	case a.Role(signer) == RoleAdmin:
+		return a.removal(gone, signer, LastIncarnation, CauseAdmin)
+	}
+	return a.Absence(gone, signer)
+}
+
+// Absence returns the element by which signer, whatever its role, attests that a
+// member is absent; it removes the member if more than half of the active ones do
+// so with it.
+func (a *Authority) Absence(gone, signer peer.ID) (Element, error) {
+	m, ok := a.Member(gone)
+	if !ok {
+		return Element{}, fmt.Errorf("attest absence of %s: no member", gone)
+	}
+	cause := CauseAbsent
+	if have, active := a.attested(gone, m.Incarnation, signer); 2*have > active {
 		cause = CauseMajority
 	}
+	return a.removal(gone, signer, m.Incarnation, cause)
+}
+
+func (a *Authority) removal(gone, signer peer.ID, incarnation uint64, cause Cause) (Element, error) {
 	value, err := cause.Encode()
 	if err != nil {
 		return Element{}, fmt.Errorf("remove %s: %w", gone, err)
 	}
 	e := Element{Key: RemovalKey(gone, incarnation, signer), Value: value}
-	if !a.Is(signer) {
-		return Element{}, errors.New("remove member: this peer is no member")
-	}
 	return e, a.checkControl(signer, a.Role(signer), e)
 }
 

@@ -36,7 +36,7 @@ func (a *Authority) Digest() [32]byte {
 func (s *standing) write(h hash.Hash) {
 	writeField(h, string(s.record.raw))
 	writeField(h, string(s.role.raw))
-	writeNumbers(h, s.record.priority, s.role.priority, s.seq, s.inc, s.goneBelow, uint64(len(s.attests)))
+	writeNumbers(h, s.record.priority, s.role.priority, s.seq, s.inc, s.goneBelow, s.ruledOut, uint64(len(s.attests)))
 	all := make([]attest, 0, len(s.attests))
 	for k := range s.attests {
 		all = append(all, k)
