@@ -49,7 +49,7 @@ func peersCommand() *cli.Command {
 func printPeers(c *cli.Context, all []pinset.Peer, names map[peer.ID]string, sum pinset.Capacity) error {
 	t := newTable(c.App.Writer, "NAME", "PEER", "ROLE", "LENDS", "SHARE", "USED", "QUEUE", "PHI", "SITE", "HEARD", "BEHIND", "IPFS NODE", "NOTE")
 	for _, p := range all {
-		t.row(p.Name, p.ID.String(), p.Role, pinset.FormatSize(p.Lent), percent(p.Share), pinset.FormatSize(p.Used), count(p.Queued), phi(p.Phi),
+		t.row(p.Name, p.ID.String(), p.Role, pinset.FormatSize(p.Lent), shareOf(p), pinset.FormatSize(p.Used), count(p.Queued), phi(p.Phi),
 			strings.Join(p.Domains, "/"), heard(p), lacks(p), p.IPFS.Agent, peerNote(p, names))
 	}
 	if err := t.flush(); err != nil {
@@ -70,12 +70,12 @@ func printPeers(c *cli.Context, all []pinset.Peer, names map[peer.ID]string, sum
 	return nil
 }
 
-// percent writes hundredths of a percent.
-func percent(n uint32) string {
-	if n == 0 {
+// shareOf is the part of what all lend that a member does.
+func shareOf(p pinset.Peer) string {
+	if p.Share == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%.1f %%", float64(n)/100)
+	return fmt.Sprintf("%.1f %%", float64(p.Share)/100)
 }
 
 func count(n uint64) string {

@@ -34,7 +34,7 @@ func (c *Cluster) Capacity(context.Context) (pinset.Capacity, error) {
 	}
 	highest := min(max(a.Policy().Max, usableUpTo), out.Members)
 	for r := 1; r <= highest; r++ {
-		out.Usable = append(out.Usable, pinset.Usable{Replication: r, Bytes: view.Usable(r) << 20})
+		out.Usable = append(out.Usable, pinset.Fit{Replication: r, Bytes: view.Usable(r) << 20})
 	}
 	out.Shared = sum.twins.groups
 	return out, nil

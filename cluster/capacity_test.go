@@ -20,7 +20,7 @@ func TestCapacityOfUnequalMembers(t *testing.T) {
 		}
 	}
 	got, err := r.peers[0].Capacity(context.Background())
-	want := pinset.Capacity{Members: 4, Lent: 15 << 30, Used: 42 + 3*300, Usable: []pinset.Usable{
+	want := pinset.Capacity{Members: 4, Lent: 15 << 30, Used: 42 + 3*300, Usable: []pinset.Fit{
 		{Replication: 1, Bytes: 15 << 30}, {Replication: 2, Bytes: 7 << 30}, {Replication: 3, Bytes: 3 << 30}, {Replication: 4, Bytes: 1 << 30},
 	}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {

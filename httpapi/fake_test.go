@@ -241,7 +241,7 @@ func (f *fake) Invite(context.Context) (pinset.Invite, error) {
 }
 
 func (f *fake) Capacity(context.Context) (pinset.Capacity, error) {
-	return pinset.Capacity{Members: 2, Lent: 100, Used: 30, Usable: []pinset.Usable{{Replication: 1, Bytes: 100}, {Replication: 2, Bytes: 50}},
+	return pinset.Capacity{Members: 2, Lent: 100, Used: 30, Usable: []pinset.Fit{{Replication: 1, Bytes: 100}, {Replication: 2, Bytes: 50}},
 		Shared: [][]peer.ID{{testPeer("self"), testPeer("bob")}}}, f.err
 }
 

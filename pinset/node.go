@@ -149,13 +149,13 @@ type Capacity struct {
 	Members int
 	Lent    uint64 // by active members
 	Used    uint64 // as they said last
-	Usable  []Usable
+	Usable  []Fit
 	Shared  [][]peer.ID // members on one IPFS node; the one that counts first
 }
 
-// Usable is how much data fits with so many copies, on distinct homes or regions
+// Fit is how much data fits with so many copies, on distinct homes or regions
 // where there are enough.
-type Usable struct {
+type Fit struct {
 	Replication int    `json:"replication"`
 	Bytes       uint64 `json:"bytes"`
 }
