@@ -122,7 +122,8 @@ func retain(now time.Time, f *facts, ours bool) (extent, time.Time) {
 	}
 	// Others cover it, or it was brought in a moment ago and the pin is on its way
 	// into the pinset.
-	if e.Covered == 0 || e.CoverBy != f.coverBy { // for other pins or holders it runs anew
+	// For other pins or holders it runs anew, and when the clock has gone back.
+	if e.Covered == 0 || e.CoverBy != f.coverBy || e.Covered > now.UnixMilli() {
 		e.Covered, e.CoverBy = now.UnixMilli(), f.coverBy
 	}
 	if end := time.UnixMilli(e.Covered).Add(f.grace); now.Before(end) {
@@ -282,9 +283,8 @@ var (
 // latest; room that appears is noticed earlier.
 const (
 	errorBase   = 5 * time.Second
-	errorMost   = time.Hour
 	waitingBase = time.Minute
-	waitingMost = 6 * time.Hour
+	backoffMost = time.Hour // also for what nobody provides: a split may have ended
 	refusedTime = 15 * time.Minute
 	maxError    = 300 // bytes of a message in the ledger
 )
@@ -308,10 +308,10 @@ func failed(now time.Time, k key, e entry, f failure) entry {
 		return e
 	case errors.Is(f.why, errStalled):
 		e.become(pinset.StatusWaiting, now)
-		e.Retry = now.Add(backoff(k, e.Attempts, waitingBase, waitingMost)).UnixMilli()
+		e.Retry = now.Add(backoff(k, e.Attempts, waitingBase, backoffMost)).UnixMilli()
 	default:
 		e.become(pinset.StatusPinError, now)
-		e.Retry = now.Add(backoff(k, e.Attempts, errorBase, errorMost)).UnixMilli()
+		e.Retry = now.Add(backoff(k, e.Attempts, errorBase, backoffMost)).UnixMilli()
 	}
 	e.Attempts++
 	e.Error = clip(f.why.Error())
@@ -328,7 +328,7 @@ func limitOf(err error) error {
 // unpinFailed returns the entry after letting go failed.
 func unpinFailed(now time.Time, k key, e entry, err error) entry {
 	e.become(pinset.StatusUnpinError, now)
-	e.Retry = now.Add(backoff(k, e.Attempts, errorBase, errorMost)).UnixMilli()
+	e.Retry = now.Add(backoff(k, e.Attempts, errorBase, backoffMost)).UnixMilli()
 	e.Attempts++
 	e.Error = clip(err.Error())
 	return e

@@ -248,7 +248,7 @@ func TestFailed(t *testing.T) {
 		{"broken five times", errors.New("broken"), 4, pinset.StatusPinError, 5, time.Minute, 2 * time.Minute},
 		{"broken for ever", errors.New("broken"), 1 << 40, pinset.StatusPinError, 1<<40 + 1, 45 * time.Minute, 75 * time.Minute},
 		{"stalled once", errStalled, 0, pinset.StatusWaiting, 1, 45 * time.Second, 75 * time.Second},
-		{"stalled for ever", errStalled, 63, pinset.StatusWaiting, 64, 4 * time.Hour, 8 * time.Hour},
+		{"stalled for ever", errStalled, 63, pinset.StatusWaiting, 64, 45 * time.Minute, 75 * time.Minute},
 		{"over the line", errOverLent, 3, pinset.StatusRefused, 3, 11 * time.Minute, 19 * time.Minute},
 		{"into the reserve", errReserve, 3, pinset.StatusRefused, 3, 11 * time.Minute, 19 * time.Minute},
 	} {

@@ -314,6 +314,7 @@ func (t *Tracker) lift(keys []key) map[key]*job {
 // The caller holds t.mu.
 func (t *Tracker) putBack(j *job) {
 	t.queue.place(j, time.Now(), time.Now().Add(stateRetry))
+	t.loosed()
 }
 
 // tell lets whoever works on an item know that it changed, and stops a fetch of

@@ -135,10 +135,14 @@ func (q *queue) drop(j *job) {
 	}
 }
 
+// longest is more than anything is put off.
+const longest = 24 * time.Hour
+
 // due moves what is due into its lane and returns when the next one will be.
 func (q *queue) due(now time.Time) (next time.Time, ok bool) {
 	for len(q.later) > 0 {
-		if at := time.UnixMilli(q.later[0].due); at.After(now) {
+		// What is due in the far future was placed under a clock that has gone back.
+		if at := time.UnixMilli(q.later[0].due); at.After(now) && at.Before(now.Add(longest)) {
 			return at, true
 		}
 		j := heap.Pop(&q.later).(*job)

@@ -141,12 +141,12 @@ func (t *Tracker) finish(r *run, res result) {
 		t.settle(j, res.outcome)
 	case errors.Is(res.err, errAway), errors.Is(res.err, context.Canceled):
 		t.queue.place(j, time.Now(), time.Time{})
+		t.loosed()
 	default:
 		t.faults.item.set(res.err)
 		t.cfg.Log.Debug("look at item", "cid", j.key.cid(), "err", res.err)
 		t.putBack(j)
 	}
-	poke(t.wake)
 }
 
 // nextLook says when a copy that is held beyond what is wanted is looked at again:

@@ -33,7 +33,7 @@ type Tracker struct {
 	lately  map[key]*claims // of items that were just queued
 	busy    slots
 	ahead   uint64        // bytes that runs want and did not reserve yet
-	settled chan struct{} // closed when a job is settled, if somebody waits for that
+	settled chan struct{} // closed when a job is loosed, if somebody waits for that
 	view    evaluated
 	swept   bool
 	missing int    // jobs that a report names
@@ -233,6 +233,12 @@ func (t *Tracker) settle(j *job, o outcome) {
 	default:
 		t.queue.place(j, time.Now(), due)
 	}
+	t.loosed()
+}
+
+// loosed tells those who wait for an item, and the dispatcher, that nobody works
+// on some item any more. The caller holds t.mu.
+func (t *Tracker) loosed() {
 	if t.settled != nil {
 		close(t.settled)
 		t.settled = nil

@@ -77,3 +77,60 @@ func TestPinnedAgainBeforeItIsLetGo(t *testing.T) {
 		r.wantPinned(again.CID, "recursive pinfold:"+testMark+" x")
 	})
 }
+
+// What was put off under a clock that was years ahead is tried again.
+func TestAClockThatWasAhead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		l, err := openLedger(t.Context(), r.store, r.cfg.Cluster, &Turns{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := pinAt(testCID(1), "x")
+		r.sets.pin(p)
+		e := entry{Name: marker(testMark).name("x"), State: pinset.StatusPinError, Attempts: 9, Want: wholeDAG, Seen: true}
+		e.Retry = time.Now().AddDate(20, 0, 0).UnixMilli()
+		if err := l.put(t.Context(), change{key: keyOf(p.CID), new: e}); err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		defer r.stop()
+		settle(time.Minute)
+		r.wantStatus(p.CID, pinset.StatusPinned)
+	})
+}
+
+// Nor is a copy kept until those years have passed.
+func TestGraceThatBeganInTheFuture(t *testing.T) {
+	name := marker(testMark).name("x")
+	f := facts{
+		key: keyOf(testCID(1)), claims: 1, covered: true, coverBy: 7, grace: time.Hour, mark: marker(testMark), node: present{wholeDAG, name},
+		entry: entry{Name: name, State: pinset.StatusPinned, Placed: wholeDAG, Seen: true, CoverBy: 7, Covered: testNow.AddDate(20, 0, 0).UnixMilli()},
+	}
+	if a := decide(testNow, f); a.verb != keep || !a.at.Equal(testNow.Add(f.grace)) {
+		t.Errorf("%s until %s, want it kept until %s", a.verb, a.at, testNow.Add(f.grace))
+	}
+}
+
+// Who adds what is being fetched here is told that the IPFS node does not take it,
+// and does not wait until it does.
+func TestProtectDoesNotWaitForANodeThatIsAway(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).start()
+		defer r.stop()
+		r.node.Break(ipfsclienttest.Faults{Before: ipfsclienttest.On(func(ctx context.Context, c ipfsclienttest.Call) error {
+			if err := ipfsclienttest.Slow(5*time.Second)(ctx, c); err != nil {
+				return err
+			}
+			return ipfsclienttest.Refuse(ctx, c)
+		}, ipfsclienttest.OpPin)})
+		p := pinAt(testCID(1), "x")
+		r.sets.pin(p)
+		settle(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := r.Protect(ctx, p.CID, "x", 0); pinset.KindOf(err) != pinset.KindUnavailable || ctx.Err() != nil {
+			t.Errorf("protect: %v, want it unavailable", err)
+		}
+	})
+}
