@@ -21,6 +21,9 @@ type enrolment struct {
 	node *ipfsNode
 	log  *slog.Logger
 	mu   sync.Mutex // one record at a time
+
+	caught chan struct{} // closed when the state is no part of a first synchronisation
+	once   sync.Once
 }
 
 // nodeTime bounds the question who the IPFS node is.
@@ -83,6 +86,7 @@ func (e *enrolment) write(ctx context.Context) error {
 	if joining && !e.caughtUp(ctx) {
 		return nil
 	}
+	e.once.Do(func() { close(e.caught) })
 	if r, write := e.wanted(ctx, joining); write {
 		value, err := r.Seal(e.key, e.peer.founding.ID())
 		if err != nil {

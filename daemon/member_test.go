@@ -11,6 +11,7 @@ import (
 
 	"github.com/pinfold/pinfold/daemon"
 	"github.com/pinfold/pinfold/httpapi/client"
+	"github.com/pinfold/pinfold/ipfsclient/ipfsclienttest"
 	"github.com/pinfold/pinfold/ipfsclient/kubotest"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -174,6 +175,13 @@ func TestComingBackToALongHistory(t *testing.T) {
 	r.again(r.peers[0])
 	p := r.join(nil)
 	r.all(15_000)
+	node := p.node.(*ipfsclienttest.Fake)
+	kubotest.Eventually(t, rigPatience, "some are pinned", func() error {
+		if node.Calls("pin") < 1000 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
 	if err := p.Leave(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -192,6 +200,9 @@ func TestComingBackToALongHistory(t *testing.T) {
 	r.peers = append(r.peers, p)
 	r.all(20_000)
 	members(t, r.peers[0], 2)
+	if n := node.Calls("unpin"); n > 0 {
+		t.Errorf("%d pins were let go for coming back", n)
+	}
 	for _, x := range r.peers {
 		_, h, err := x.Health(t.Context())
 		if err != nil {

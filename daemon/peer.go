@@ -53,7 +53,9 @@ func (d *Daemon) openPeer(ctx context.Context, dir clusterDir) (*peerOf, error) 
 	}
 	d.closers.push("state", p.state.Close)
 	p.timed = &timedState{stateForCluster: stateForCluster{p.state}}
-	p.enrol = &enrolment{own: d.own, key: d.key, peer: p, node: d.node, log: d.log.With("component", "enrolment")}
+	p.enrol = &enrolment{
+		own: d.own, key: d.key, peer: p, node: d.node, log: d.log.With("component", "enrolment"), caught: make(chan struct{}),
+	}
 	if err := p.enrol.now(ctx); err != nil {
 		return nil, err
 	}
@@ -100,7 +102,7 @@ func (d *Daemon) joinParts(ctx context.Context, p *peerOf, notes ds.Datastore) e
 		Recheck: recheck(d.cfg.Tracker.Grace),
 	}, tracker.Deps{
 		State: p.state, Feed: feedForTracker{feed}, Views: members, Node: d.node, Coverage: members, Connector: members, Sizes: members,
-		Turns: &d.turns, Ledger: d.ledger,
+		Turns: &d.turns, Ledger: d.ledger, Caught: p.enrol.caught,
 	})
 	if err != nil {
 		return err

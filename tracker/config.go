@@ -146,7 +146,7 @@ func (t *Turns) known() []string {
 	return t.clusters
 }
 
-// Deps are the tracker's neighbours. Connector, Sizes and Turns may be nil.
+// Deps are the tracker's neighbours. Connector, Sizes, Turns and Caught may be nil.
 type Deps struct {
 	State     State
 	Feed      Feed
@@ -157,6 +157,10 @@ type Deps struct {
 	Sizes     Sizes
 	Turns     *Turns
 	Ledger    ds.Batching // shared by the daemon's clusters
+
+	// Caught is closed when State has all that it ever had here. A member that comes
+	// back has a ledger already, and at first no pins.
+	Caught <-chan struct{}
 }
 
 func (c Config) withDefaults() Config {

@@ -48,6 +48,9 @@ func (t *Tracker) listen(ctx context.Context, out chan<- Changes) error {
 // evaluate compares what is assigned here with the ledger: everything at the
 // start, when the members change and when the feed says so, else what changed.
 func (t *Tracker) evaluate(ctx context.Context, changes <-chan Changes) error {
+	if !t.caughtUp(ctx) {
+		return ctx.Err()
+	}
 	var view *allocation.View // under which everything was looked at
 	for {
 		moved := t.deps.Views.Changed()
@@ -74,6 +77,20 @@ func (t *Tracker) evaluate(ctx context.Context, changes <-chan Changes) error {
 				return ctx.Err()
 			}
 		}
+	}
+}
+
+// caughtUp waits until what is not in the pinset was removed from it, and is not
+// still to come; false: ctx ended.
+func (t *Tracker) caughtUp(ctx context.Context) bool {
+	if t.deps.Caught == nil {
+		return true
+	}
+	select {
+	case <-t.deps.Caught:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -16,6 +16,9 @@ const maxLost = 20
 // sweepAlways compares node and ledger at the start, after the node was away, and
 // from time to time.
 func (t *Tracker) sweepAlways(ctx context.Context) error {
+	if !t.caughtUp(ctx) {
+		return ctx.Err()
+	}
 	wait := time.Duration(0)
 	for {
 		timer := time.NewTimer(wait)

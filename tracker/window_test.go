@@ -112,6 +112,31 @@ func TestGraceThatBeganInTheFuture(t *testing.T) {
 	}
 }
 
+// A member that comes back has pins at its node and a pinset that still arrives.
+func TestNothingIsLetGoBeforeThePinsetIsHere(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t).start()
+		p := pinAt(testCID(1), "x")
+		r.sets.pin(p)
+		settle(time.Second)
+		r.wantStatus(p.CID, pinset.StatusPinned)
+		r.stop()
+		r.sets.unpin(p.CID, "")
+		caught := make(chan struct{})
+		r.deps = func(d *Deps) { d.Caught = caught }
+		r.start()
+		defer r.stop()
+		settle(3 * time.Hour)
+		r.sets.pin(p)
+		close(caught)
+		settle(time.Minute)
+		r.wantStatus(p.CID, pinset.StatusPinned)
+		if n := r.node.Calls("unpin"); n != 0 || !r.Report().Ready {
+			t.Errorf("%d pins were let go, report %+v", n, r.Report())
+		}
+	})
+}
+
 // Who adds what is being fetched here is told that the IPFS node does not take it,
 // and does not wait until it does.
 func TestProtectDoesNotWaitForANodeThatIsAway(t *testing.T) {
