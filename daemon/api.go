@@ -62,7 +62,10 @@ func (a apiDaemon) Join(ctx context.Context, text, name string, give uint64) err
 	if err != nil {
 		return err
 	}
-	if err := empty(d.peer.founding.Name(), d.peer.state.Summary().Count, len(d.peer.state.Authority().Members())); err != nil {
+	free := func() error {
+		return empty(d.peer.founding.Name(), d.peer.state.Summary().Count, len(d.peer.state.Authority().Members()))
+	}
+	if err := free(); err != nil {
 		return err
 	}
 	o := d.opts
@@ -73,7 +76,7 @@ func (a apiDaemon) Join(ctx context.Context, text, name string, give uint64) err
 	if give > 0 {
 		o.Flags["give"] = strconv.FormatUint(give, 10)
 	}
-	if _, err := o.join(ctx, invite, []clusterDir{d.peer.dir}); err != nil {
+	if _, err := o.join(ctx, invite, replacing{[]clusterDir{d.peer.dir}, free}); err != nil {
 		return err
 	}
 	d.stopWith(ErrRestart)

@@ -51,7 +51,7 @@ func Join(ctx context.Context, o Options, text string) (Joined, error) {
 			return Joined{}, err
 		}
 	}
-	return o.join(ctx, invite, old)
+	return o.join(ctx, invite, replacing{old, func() error { return nil }})
 }
 
 func parseInvite(text string) (identity.Invite, error) {
@@ -63,10 +63,16 @@ func parseInvite(text string) (identity.Invite, error) {
 	return invite, nil
 }
 
+// replacing is what a join takes the place of.
+type replacing struct {
+	old  []clusterDir
+	free func() error // says whether somebody has come to miss them meanwhile
+}
+
 // join fetches the founding record and writes the cluster's directory, which names
 // the ones that it replaces: the next start sets them aside.
-func (o Options) join(ctx context.Context, invite identity.Invite, old []clusterDir) (Joined, error) {
-	for _, c := range old {
+func (o Options) join(ctx context.Context, invite identity.Invite, r replacing) (Joined, error) {
+	for _, c := range r.old {
 		if c.id == invite.Cluster {
 			return Joined{}, pinset.Errorf(pinset.KindConflict, "this peer is a member of cluster %q already", invite.Name)
 		}
@@ -100,8 +106,11 @@ func (o Options) join(ctx context.Context, invite identity.Invite, old []cluster
 	if err != nil {
 		return Joined{}, err
 	}
+	if err := r.free(); err != nil {
+		return Joined{}, err
+	}
 	var replaced []byte
-	for _, c := range old {
+	for _, c := range r.old {
 		replaced = fmt.Appendln(replaced, c.id)
 	}
 	if _, err := o.Dir.create(f, invite.Secret, map[string][]byte{"peers": peers, "joining": nil, "replaces": replaced}); err != nil {

@@ -17,7 +17,7 @@ import (
 
 // farAway relays TCP to an address and holds every byte back for half a round trip
 // in each direction. It returns where it listens.
-func farAway(b *testing.B, to string, roundTrip time.Duration) ma.Multiaddr {
+func farAway(b testing.TB, to string, roundTrip time.Duration) ma.Multiaddr {
 	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -116,21 +116,8 @@ func (r *rig) again(p *rigPeer) {
 func (r *rig) joinFrom(b *testing.B, roundTrip time.Duration, pins int) {
 	b.Helper()
 	p := r.prepare(nil)
-	text, err := r.peers[0].Invite(b.Context())
-	if err != nil {
-		b.Fatal(err)
-	}
-	inv, err := identity.ParseInvite(text.Text)
-	if err != nil {
-		b.Fatal(err)
-	}
-	_, at, err := manet.DialArgs(inv.Peers[0].Addrs[0])
-	if err != nil {
-		b.Fatal(err)
-	}
-	inv.Peers = inv.Peers[:1]
-	inv.Peers[0].Addrs = []ma.Multiaddr{farAway(b, at, roundTrip)}
-	if _, err := daemon.Join(b.Context(), daemon.Options{Dir: p.dir, Node: p.node}, inv.String()); err != nil {
+	inv := r.farInvite(b, roundTrip)
+	if _, err := daemon.Join(b.Context(), daemon.Options{Dir: p.dir, Node: p.node}, inv); err != nil {
 		b.Fatal(err)
 	}
 	r.start(p)
@@ -141,4 +128,24 @@ func (r *rig) joinFrom(b *testing.B, roundTrip time.Duration, pins int) {
 			return
 		}
 	}
+}
+
+// farInvite is an invite that leads to the first peer through farAway.
+func (r *rig) farInvite(t testing.TB, roundTrip time.Duration) string {
+	t.Helper()
+	text, err := r.peers[0].Invite(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	inv, err := identity.ParseInvite(text.Text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, at, err := manet.DialArgs(inv.Peers[0].Addrs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	inv.Peers = inv.Peers[:1]
+	inv.Peers[0].Addrs = []ma.Multiaddr{farAway(t, at, roundTrip)}
+	return inv.String()
 }

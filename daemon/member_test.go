@@ -86,6 +86,24 @@ func TestJoiningIsRefusedWhereItWouldLoseSomething(t *testing.T) {
 	refused("stopped", err)
 }
 
+// The way to the other cluster may be long: what is pinned meanwhile counts.
+func TestAPinWhileJoining(t *testing.T) {
+	r := newRig(t, 1, nil)
+	p := (&rig{t: t, world: r.world}).lone()
+	joined := make(chan error, 1)
+	invite := r.farInvite(t, 400*time.Millisecond)
+	go func() { joined <- p.Join(t.Context(), invite, "", 0) }()
+	if _, _, err := p.Pin(t.Context(), pinNumber(1), client.Wait{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-joined; pinset.KindOf(err) != pinset.KindConflict {
+		t.Errorf("join: %v, want a conflict", err)
+	}
+	if _, _, err := p.PinOf(t.Context(), imagined(1), ""); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLeavingEndsTheDaemonAndTheMembership(t *testing.T) {
 	r := newRig(t, 2, nil)
 	p := r.peers[1]
