@@ -1,0 +1,491 @@
+package allocation
+
+import (
+	"encoding/binary"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/pinfold/pinfold/pinset"
+)
+
+// A year of a cluster, with the real functions: members come with slow start, leave
+// by draining, lend more or less, are away for minutes to days, and one day the
+// network is cut 60 to 40. They fetch what Allocate gives them as far as it fits,
+// keep what it takes away until the holders have it and a day more, and answer
+// their loads by Feedback, twice a week.
+
+const (
+	yearMin, yearMax = 2, 3
+	day              = 24 * 60 // in minutes
+	grace            = 3 * day // then who is away is declared gone
+)
+
+// copyOf is a copy of an item at a member.
+type copyOf struct{ item, member int32 }
+
+// absence is from when to when a member cannot be reached, and whether it was
+// declared gone.
+type absence struct {
+	from, until int
+	evicted     bool
+}
+
+type year struct {
+	*dice
+	octaves int      // of what members lend, from 32 GB
+	now     int      // minutes
+	members []Member // in the order of joining
+	starts  []bool   // in slow start
+	absent  []absence
+	stored  []uint64
+	at      map[peer.ID]int32
+	view    *View
+
+	bytes []uint64 // of items
+	name  []uint64
+	is    [][yearMax]int32 // assigned members, -1: none
+	due   []copyOf         // assigned and not there yet
+	have  map[copyOf]bool  // on disks
+	gone  map[copyOf]int   // of those: no longer assigned since then
+	stand map[copyOf]bool  // interim copies, beside
+
+	tally yearTally
+}
+
+type yearTally struct {
+	changes, joins, leaves, resizes, outages, evictions int
+	moved, least                                        float64 // bytes
+	interim, refused, thin                              int     // copies; the most at once; items, the most at once
+	splitMoves                                          int     // copies
+}
+
+func newYear(d *dice, members, items, octaves int, fill float64) *year {
+	y := &year{dice: d, octaves: octaves, at: map[peer.ID]int32{}, have: map[copyOf]bool{}, gone: map[copyOf]int{}, stand: map[copyOf]bool{}}
+	for _, m := range d.sites(members) {
+		y.join(m)
+	}
+	y.view = NewView(y.members, Policy{})
+	for _, size := range d.sizes(items, fill*float64(y.view.Usable(yearMax))*(1<<20)) {
+		y.bytes, y.name = append(y.bytes, size), append(y.name, d.next())
+		y.is = append(y.is, [yearMax]int32{-1, -1, -1})
+	}
+	y.assignAll(y.allocate())
+	for range 6 {
+		y.fetch()
+		y.records()
+		y.place()
+		y.now += 2 * day
+		y.release()
+	}
+	y.tally = yearTally{}
+	return y
+}
+
+func (y *year) join(m Member) {
+	m.Cap = 32_000_000_000 >> 20 << y.below(y.octaves)
+	m.Cap += y.next() % m.Cap
+	y.at[m.ID] = int32(len(y.members))
+	y.members, y.starts = append(y.members, m), append(y.starts, m.Phi < FullPhi)
+	y.absent, y.stored = append(y.absent, absence{}), append(y.stored, 0)
+}
+
+func (y *year) away(m int32) bool {
+	a := y.absent[m]
+	return a.from <= y.now && y.now < a.until || a.evicted
+}
+
+func (y *year) itemAt(i int32) Item {
+	h := append([]byte{0x12, 0x20}, make([]byte, 32)...)
+	binary.BigEndian.PutUint64(h[2:], y.name[i])
+	return Item{Hash: h, Want: pinset.Replication{Min: yearMin, Max: yearMax}, Size: y.bytes[i]}
+}
+
+func (y *year) holders(i int32) [yearMax]int32 {
+	out := [yearMax]int32{-1, -1, -1}
+	for n, id := range y.view.Allocate(y.itemAt(i)).Holders {
+		out[n] = y.at[id]
+	}
+	return out
+}
+
+// allocate calls Allocate for all items, on all cores.
+func (y *year) allocate() [][yearMax]int32 {
+	out := make([][yearMax]int32, len(y.bytes))
+	var wg sync.WaitGroup
+	workers := runtime.GOMAXPROCS(0)
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < len(out); i += workers {
+				out[i] = y.holders(int32(i))
+			}
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// place follows the records, if they have changed.
+func (y *year) place() {
+	view := NewView(y.members, Policy{})
+	if view.Digest() == y.view.Digest() {
+		return
+	}
+	total := 0.0
+	for _, b := range y.bytes {
+		total += float64(b)
+	}
+	was := chances(y.view, yearMax)
+	for id, share := range chances(view, yearMax) {
+		y.tally.least += max(0, share-was[id]) * total
+	}
+	y.view = view
+	y.tally.changes++
+	y.assignAll(y.allocate())
+}
+
+// assignAll returns how many copies moved.
+func (y *year) assignAll(all [][yearMax]int32) int {
+	moves := 0
+	for i, is := range all {
+		moves += y.assign(int32(i), is)
+	}
+	return moves
+}
+
+func (y *year) assign(i int32, is [yearMax]int32) int {
+	was, moves := y.is[i], 0
+	y.is[i] = is
+	for _, m := range was {
+		if c := (copyOf{i, m}); m >= 0 && !slices.Contains(is[:], m) && y.have[c] {
+			y.gone[c] = y.now
+		}
+	}
+	for _, m := range is {
+		c := copyOf{i, m}
+		if m < 0 || slices.Contains(was[:], m) {
+			continue
+		}
+		delete(y.gone, c)
+		if !y.have[c] {
+			y.tally.moved += float64(y.bytes[i])
+			y.due = append(y.due, c)
+			moves++
+		}
+	}
+	return moves
+}
+
+// room takes a copy's bytes where it does not get above what is lent.
+func (y *year) room(c copyOf) bool {
+	if y.stored[c.member]+y.bytes[c.item] > y.members[c.member].Cap<<20 {
+		return false
+	}
+	y.stored[c.member] += y.bytes[c.item]
+	return true
+}
+
+// fetch lets members that can be reached take in what is due.
+func (y *year) fetch() {
+	var later []copyOf
+	refused := 0
+	for _, c := range y.due {
+		if !slices.Contains(y.is[c.item][:], c.member) || y.have[c] {
+			continue
+		}
+		if away := y.away(c.member); !away && y.room(c) {
+			y.have[c] = true
+			continue
+		} else if !away {
+			refused++
+		}
+		later = append(later, c)
+	}
+	y.due = later
+	y.tally.refused = max(y.tally.refused, refused)
+}
+
+// release drops what is no longer assigned a day after all holders have it, and
+// interim copies as soon as the minimum of them does.
+func (y *year) release() {
+	for c, since := range y.gone {
+		if missing, _ := y.lacks(c.item); missing == 0 && y.now-since >= day && !y.away(c.member) {
+			y.stored[c.member] -= y.bytes[c.item]
+			delete(y.have, c)
+			delete(y.gone, c)
+		}
+	}
+	for c := range y.stand {
+		if _, held := y.lacks(c.item); held >= yearMin {
+			y.stored[c.member] -= y.bytes[c.item]
+			delete(y.stand, c)
+		}
+	}
+}
+
+// lacks counts the assigned members that lack an item, and those that have it.
+func (y *year) lacks(i int32) (missing, held int) {
+	for _, m := range y.is[i] {
+		switch {
+		case m < 0:
+		case y.have[copyOf{i, m}]:
+			held++
+		default:
+			missing++
+		}
+	}
+	return missing, held
+}
+
+func (y *year) someone() int32 {
+	for {
+		if i := int32(y.below(len(y.members))); y.members[i].State == Active {
+			return i
+		}
+	}
+}
+
+// membership plays one week's joins, leaves and resizes. Who lends less keeps
+// lending what is in use.
+func (y *year) membership() {
+	for range y.below(3) {
+		m := y.sites(1)[0]
+		m.Domains, m.Phi = []string{"site-" + m.ID.String()}, StartPhi
+		y.join(m)
+		y.tally.joins++
+	}
+	if y.chance(75) {
+		y.members[y.someone()].State = Draining
+		y.tally.leaves++
+	}
+	if y.chance(75) {
+		i := y.someone()
+		m := &y.members[i]
+		m.Cap = max(m.Cap/2+y.next()%(m.Cap*3/2), y.stored[i]>>20+1)
+		y.tally.resizes++
+	}
+}
+
+// outages lets members be away from some time of the next days on, for minutes to
+// days (log-uniform).
+func (y *year) outages(days int) {
+	for range max(1, len(y.members)*days/70) {
+		i := y.someone()
+		from := y.now + y.below(days*day)
+		if a := y.absent[i]; a.until <= y.now {
+			y.absent[i] = absence{from: from, until: from + int(math.Exp2(1+y.uniform()*12.3))} // at most 7 days
+			y.tally.outages++
+		}
+	}
+}
+
+// evictions declares gone who is away for longer than the grace, and takes back
+// who has returned. It returns how many records it changed.
+func (y *year) evictions() int {
+	n := 0
+	for i := range y.members {
+		m, a := &y.members[i], &y.absent[i]
+		switch {
+		case m.State == Active && y.away(int32(i)) && y.now-a.from > grace:
+			m.State, a.evicted = Left, true
+			y.tally.evictions++
+			n++
+		case a.evicted && y.now >= a.until:
+			m.State, a.evicted = Active, false
+			m.Incarnation++
+			n++
+		}
+	}
+	return n
+}
+
+// records is what members write of themselves at the end of a step.
+func (y *year) records() {
+	assigned, busy, leaving := make([]uint64, len(y.members)), make([]bool, len(y.members)), make([]bool, len(y.members))
+	for i, is := range y.is {
+		for _, m := range is {
+			if m >= 0 {
+				assigned[m] += y.bytes[i]
+			}
+		}
+	}
+	for _, c := range y.due {
+		busy[c.member] = true
+	}
+	for c := range y.gone {
+		leaving[c.member] = true
+	}
+	for i := range y.members {
+		m := &y.members[i]
+		switch {
+		case y.away(int32(i)):
+		case m.State == Draining && assigned[i] == 0 && !leaving[i]:
+			m.State = Left
+		case m.State == Active && y.starts[i] && !busy[i]:
+			m.Phi = SlowStart(m.Phi, m.Cap<<20, assigned[i])
+			y.starts[i] = m.Phi < FullPhi
+		case m.State == Active:
+			m.Phi = Feedback(m.Phi, m.Cap<<20, assigned[i])
+		}
+	}
+}
+
+// pin replaces a part of the items by new ones, of which reachable members keep
+// interim copies where holders are away. cut are those beyond a cut.
+func (y *year) pin(part float64, cut map[peer.ID]bool) {
+	away := map[peer.ID]bool{}
+	for i, m := range y.members {
+		if y.away(int32(i)) || cut[m.ID] {
+			away[m.ID] = true
+		}
+	}
+	for range int(part * float64(len(y.bytes))) {
+		i := int32(y.below(len(y.bytes)))
+		y.unpin(i)
+		y.name[i] = y.next()
+		y.is[i] = y.holders(i)
+		for _, m := range y.is[i] {
+			if m >= 0 {
+				y.due = append(y.due, copyOf{i, m})
+			}
+		}
+		for _, id := range y.view.StandIns(y.itemAt(i), away) {
+			if c := (copyOf{i, y.at[id]}); y.room(c) {
+				y.stand[c] = true
+				y.tally.interim++
+			}
+		}
+	}
+}
+
+func (y *year) unpin(i int32) {
+	for m := range y.members {
+		c := copyOf{i, int32(m)}
+		for _, kept := range []bool{y.have[c], y.stand[c]} {
+			if kept {
+				y.stored[m] -= y.bytes[i]
+			}
+		}
+		delete(y.have, c)
+		delete(y.stand, c)
+		delete(y.gone, c)
+	}
+	y.is[i] = [yearMax]int32{-1, -1, -1}
+}
+
+// split cuts the network 60 to 40 for a day in which both sides go on pinning.
+func (y *year) split(pins float64) {
+	side := [2]map[peer.ID]bool{{}, {}}
+	for _, m := range y.members {
+		side[min(1, y.below(10)/6)][m.ID] = true
+	}
+	y.pin(pins*0.6, side[1])
+	y.pin(pins*0.4, side[0])
+	y.tally.splitMoves += y.assignAll(y.allocate())
+	y.now += day
+}
+
+// check holds the year to what must be true at any time.
+func (y *year) check(t testing.TB) {
+	t.Helper()
+	for i, m := range y.members {
+		if y.stored[i] > m.Cap<<20 {
+			t.Fatalf("minute %d: member %d stores %d bytes and lends %d", y.now, i, y.stored[i], m.Cap<<20)
+		}
+	}
+	copies := make([]uint8, len(y.bytes))
+	for _, disk := range []map[copyOf]bool{y.have, y.stand} {
+		for c := range disk {
+			if !y.absent[c.member].evicted {
+				copies[c.item]++
+			}
+		}
+	}
+	thin := 0
+	for i, n := range copies {
+		if n < yearMin {
+			thin++
+		}
+		if n == 0 && !slices.ContainsFunc(y.due, func(c copyOf) bool { return int(c.item) == i }) {
+			t.Fatalf("minute %d: item %d is lost", y.now, i)
+		}
+	}
+	y.tally.thin = max(y.tally.thin, thin)
+}
+
+// run plays the weeks.
+func (y *year) run(t testing.TB, weeks int) {
+	for week := range weeks {
+		for _, days := range []int{2, 5} { // until the next step
+			y.release()
+			y.fetch()
+			if y.evictions() == 0 && NewView(shuffled(y.dice, y.members), Policy{}).Digest() != y.view.Digest() {
+				t.Fatalf("minute %d: outages alone change who holds what", y.now)
+			}
+			if days == 2 {
+				if week == weeks/2 {
+					y.split(0.005)
+					y.release()
+				}
+				y.pin(0.005, nil)
+				y.membership()
+			}
+			y.records()
+			y.place()
+			y.fetch()
+			y.check(t)
+			y.outages(days)
+			y.now += days * day
+		}
+	}
+	for range 2 { // everybody comes back
+		y.now += 8 * day
+		y.evictions()
+		y.place()
+		y.fetch()
+		y.release()
+	}
+	y.check(t)
+}
+
+func (y *year) judge(t testing.TB) {
+	t.Helper()
+	r := y.tally
+	if r.splitMoves > 0 || len(y.stand) > 0 {
+		t.Errorf("%d copies moved by the split; %d interim copies are left", r.splitMoves, len(y.stand))
+	}
+	if r.outages == 0 || r.interim == 0 || r.evictions == 0 || r.leaves == 0 || r.moved == 0 {
+		t.Errorf("a year in which too little happened: %+v", r)
+	}
+}
+
+func TestAYear(t *testing.T) {
+	weeks := 52
+	if testing.Short() {
+		weeks = 26
+	}
+	d := dice(2026)
+	y := newYear(&d, 50, 2_000, 2, 0.7)
+	y.run(t, weeks)
+	y.judge(t)
+	t.Logf("%d items, moved/minimum %.3f: %+v", len(y.bytes), y.tally.moved/y.tally.least, y.tally)
+}
+
+// BenchmarkYear is TestAYear with 1,000 members and a million items. It takes some
+// ten minutes.
+func BenchmarkYear(b *testing.B) {
+	for b.Loop() {
+		d := dice(2026)
+		y := newYear(&d, 1000, 800_000, 6, 0.7)
+		y.run(b, 52)
+		y.judge(b)
+		b.ReportMetric(y.tally.moved/y.tally.least, "moved/minimum")
+		b.ReportMetric(float64(y.tally.refused), "refused-at-once")
+		b.ReportMetric(float64(y.tally.thin), "thin-at-once")
+		b.Logf("%d items: %+v", len(y.bytes), y.tally)
+	}
+}
