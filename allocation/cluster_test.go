@@ -2,14 +2,29 @@ package allocation
 
 import (
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"math"
+	"testing"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multihash"
 
 	"github.com/pinfold/pinfold/pinset"
 )
+
+var full = flag.Bool("full", false, "property tests at the size of the bars: a million items")
+
+// amount is how much a test does: with -short, by itself, with -full.
+func amount(short, usual, bar int) int {
+	switch {
+	case *full:
+		return bar
+	case testing.Short():
+		return short
+	}
+	return usual
+}
 
 // dice is a small integer generator (splitmix64) whose numbers are the same on
 // every CPU and in every version of Go.

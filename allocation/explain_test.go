@@ -1,6 +1,7 @@
 package allocation
 
 import (
+	"math"
 	"slices"
 	"testing"
 
@@ -50,6 +51,23 @@ func TestExplainAgreesWithAllocate(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestScoresAreTheLogarithmOverTheRate(t *testing.T) {
+	d := dice(3)
+	v := NewView(d.flat(30), Policy{})
+	for range 100 {
+		it := Item{Hash: d.hash()}
+		for _, r := range v.Explain(it) {
+			q := v.query(&it)
+			p := v.plan(&q)
+			c := p.candidate(key(itemDomain, it.Hash), int(p.at[v.index[r.ID]]))
+			want := float64(c.log) / (1 << fracBits) / (float64(c.rate) / (1 << rateBits)) * 1e6
+			if math.Abs(float64(r.Score)-want) > 1+want/1e9 {
+				t.Fatalf("score %d, want %.3f", r.Score, want)
+			}
+		}
+	}
 }
 
 func TestExplainSaysWhy(t *testing.T) {

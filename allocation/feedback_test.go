@@ -92,10 +92,7 @@ func TestSlowStartDoublesUntilItFits(t *testing.T) {
 // whole cluster is 95 % full, half of it does, and more moves than the 0.25 % of
 // copies that suffice below.
 func TestFeedbackGetsEveryoneUnderWhatTheyLend(t *testing.T) {
-	seeds := 12
-	if testing.Short() {
-		seeds = 5
-	}
+	seeds := amount(5, 12, 40)
 	for fill, bar := range map[float64]float64{0.85: 0.0025, 0.90: 0.0025, 0.95: 0.005} {
 		var moves []float64
 		overfull, most := 0, 0

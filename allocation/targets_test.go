@@ -2,10 +2,13 @@ package allocation
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -33,7 +36,7 @@ func targets() []target {
 }
 
 // TestVectorsOnOtherTargets builds this package's tests for other CPUs and runs
-// TestVectors there, where a runner is at hand: 386 and amd64/v3 need none, wasm
+// TestVectors and TestSum there, where a runner is at hand: 386 and amd64/v3 need none, wasm
 // needs node, the others qemu-user (Debian: qemu-user-static). A target without a
 // runner is skipped with a word. Fused floating point shows on arm64, riscv64,
 // ppc64le, s390x and amd64/v3; 386 and wasm have none.
@@ -44,6 +47,11 @@ func TestVectorsOnOtherTargets(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("runs other targets on Linux only")
 	}
+	native, err := exec.Command(os.Args[0], sumArgs()...).CombinedOutput()
+	want := sums(native)
+	if err != nil || len(want) == 0 {
+		t.Fatalf("run here: %v\n%s", err, native)
+	}
 	for _, tg := range targets() {
 		t.Run(tg.name, func(t *testing.T) {
 			run := tg.command(t)
@@ -53,16 +61,27 @@ func TestVectorsOnOtherTargets(t *testing.T) {
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("build: %v\n%s", err, out)
 			}
-			test := exec.Command(run[0], append(run[1:], bin, "-test.run=^TestVectors$", "-test.v")...)
-			out, err := test.CombinedOutput()
+			out, err := exec.Command(run[0], slices.Concat(run[1:], []string{bin}, sumArgs())...).CombinedOutput()
 			if err != nil && isNative(tg) && strings.Contains(err.Error(), "exec format error") {
 				t.Skip("this kernel does not run it")
 			}
 			if err != nil || !bytes.Contains(out, []byte("--- PASS: TestVectors")) {
 				t.Fatalf("run: %v\n%s", err, out)
 			}
+			if got := sums(out); !slices.Equal(got, want) {
+				t.Errorf("sums %q, here %q", got, want)
+			}
 		})
 	}
+}
+
+func sumArgs() []string {
+	return []string{"-test.run=^(TestVectors|TestSum)$", "-test.v", fmt.Sprintf("-full=%v", *full)}
+}
+
+// sums are the results of TestSum in the output of a test.
+func sums(out []byte) []string {
+	return regexp.MustCompile(`sum of .*`).FindAllString(string(out), -1)
 }
 
 func isNative(tg target) bool { return len(tg.runners) == 0 }

@@ -43,10 +43,7 @@ func cases(t *testing.T, clusters, items int, f func(d *dice, members []Member, 
 }
 
 func TestAllocateEqualsTheTwin(t *testing.T) {
-	clusters := 400
-	if testing.Short() {
-		clusters = 60
-	}
+	clusters := amount(60, 400, 4000)
 	cases(t, clusters, 8, func(d *dice, members []Member, p Policy, v *View, it Item) {
 		want := naiveAllocate(members, p, it)
 		if diff := cmp.Diff(want, v.Allocate(it), samePlacement); diff != "" {
@@ -98,10 +95,7 @@ func edges() []uint64 {
 }
 
 func TestHoldsEqualsAllocate(t *testing.T) {
-	clusters := 300
-	if testing.Short() {
-		clusters = 60
-	}
+	clusters := amount(60, 300, 3000)
 	cases(t, clusters, 20, func(d *dice, members []Member, p Policy, v *View, it Item) {
 		checkHolds(t, v, it, v.Members())
 	})
@@ -132,10 +126,7 @@ func checkHolds(t *testing.T, v *View, it Item, members []Member) {
 
 // The screens that skip logarithms may never change the order.
 func TestScreenedOrderEqualsTheWholeOrder(t *testing.T) {
-	items := 20_000
-	if testing.Short() {
-		items = 2_000
-	}
+	items := amount(2_000, 20_000, 1_000_000)
 	for _, n := range []int{60, 100, 1000} {
 		for _, r := range []int{1, 2, 3, 6} {
 			d := dice(n + r)

@@ -211,6 +211,14 @@ func rateText(v *View, p *plan) string {
 	return strings.Join(out, ",")
 }
 
+// TestSum says what many placements hash to, for comparison with other targets.
+func TestSum(t *testing.T) {
+	items := strconv.Itoa(amount(1_000, 3_000, 1_000_000))
+	for _, kind := range []string{"plain", "motley"} {
+		t.Logf("sum of %s: %s", kind, sum([]string{kind, "100", items}, func(m []Member, p Policy) func(Item) Placement { return NewView(m, p).Allocate }))
+	}
+}
+
 // sum hashes the placements of many items in a cluster that is too large to write
 // out. Its name is the kind of cluster, the members, and the items.
 func sum(name []string, allocate func([]Member, Policy) func(Item) Placement) string {

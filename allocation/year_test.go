@@ -464,13 +464,9 @@ func (y *year) judge(t testing.TB) {
 }
 
 func TestAYear(t *testing.T) {
-	weeks := 52
-	if testing.Short() {
-		weeks = 26
-	}
 	d := dice(2026)
 	y := newYear(&d, 50, 2_000, 2, 0.7)
-	y.run(t, weeks)
+	y.run(t, amount(26, 52, 520))
 	y.judge(t)
 	t.Logf("%d items, moved/minimum %.3f: %+v", len(y.bytes), y.tally.moved/y.tally.least, y.tally)
 }
