@@ -111,6 +111,9 @@ func printSummary(c *cli.Context, s pinset.Summary) error {
 	line := strings.Join(head, "  ")
 	if s.Short > 0 {
 		line += fmt.Sprintf(", %d too few", s.Short)
+		if s.Reason != "" {
+			line += ": " + s.Reason
+		}
 	}
 	fmt.Fprintln(out, line)
 	t := newTable(out)

@@ -99,6 +99,7 @@ type PeerState struct {
 	Connected bool
 	LastHeard time.Time // zero: not since the start
 	Addrs     []ma.Multiaddr
+	Heads     []cid.Cid // of its state, as it said last
 	Count     uint64
 	Digest    [32]byte
 	Statement uint64 // seq of its latest statement, as it says

@@ -183,12 +183,15 @@ func (c *Cluster) agreement() pinset.Agreement {
 	return out
 }
 
-// Seen tells how many members, this one included, have said that they know a
-// change.
+// Seen tells how many members, this one included, are known to have a change: by
+// a statement that covers it, or by what they said last of their pinset, which is
+// this peer's or ends in the change.
 func (c *Cluster) Seen(_ context.Context, r pinset.Receipt) (int, error) {
-	n := 0
+	n, states, digest := 0, c.states(), c.base.State.Summary().Digest
 	for _, m := range c.base.State.Authority().Members() {
-		if s := c.book.Latest(m.Peer); m.Peer == c.self || s != nil && s.Covers(r.Author, r.Seq) {
+		s, said := c.book.Latest(m.Peer), states[m.Peer]
+		same := !said.LastHeard.IsZero() && said.Digest == digest
+		if m.Peer == c.self || same || slices.Contains(said.Heads, r.Head) || s != nil && s.Covers(r.Author, r.Seq) {
 			n++
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -130,17 +131,26 @@ func TestAgreement(t *testing.T) {
 	}
 }
 
-func TestSeenCountsTheMembersThatSaidSo(t *testing.T) {
-	r := newRig(t, 3)
+func TestSeenCountsTheMembersThatAreKnownToHaveIt(t *testing.T) {
+	r := newRig(t, 5)
 	r.peers[1].says()
 	_, receipt, err := r.peers[0].Pin(t.Context(), pinset.Pin{CID: cidN(1)})
 	must(t, 0, err)
-	for want := 1; want <= 3; want++ {
+	for i := 1; i < 5; i++ { // the last that was heard of them is older
+		r.peers[0].net.hears(i, &PeerState{Connected: true, LastHeard: time.Now(), Digest: [32]byte{byte(i)}})
+	}
+	want := 1
+	for name, more := range map[string]func(){
+		"a statement that covers it": func() { r.peers[1].says() },
+		"the same pinset":            func() { r.peers[0].net.hears(2, nil) },
+		"the change is its head": func() {
+			r.peers[0].net.hears(3, &PeerState{LastHeard: time.Now(), Heads: []cid.Cid{cidN(77), receipt.Head}})
+		},
+	} {
+		more()
+		want++
 		if n, err := r.peers[0].Seen(t.Context(), receipt); err != nil || n != want {
-			t.Errorf("seen by %d, want %d (%v)", n, want, err)
-		}
-		if want < 3 {
-			r.peers[want].says()
+			t.Errorf("%s: seen by %d, want %d (%v)", name, n, want, err)
 		}
 	}
 }

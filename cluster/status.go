@@ -22,7 +22,8 @@ type claim struct {
 	size    uint64 // as members published it
 	want    pinset.Replication
 	mode    pinset.Mode
-	need    int // copies promised
+	need    int    // copies promised
+	reason  string // why some of them cannot be made
 	holders []peer.ID
 	binding map[peer.ID]bool
 	extra   []peer.ID // mirrors: they hold it too
@@ -52,6 +53,9 @@ func (c *Cluster) claimOf(ctx context.Context, pins []pinset.Pin) (claim, error)
 			if !slices.Contains(cl.extra, id) {
 				cl.extra = append(cl.extra, id)
 			}
+		}
+		if at.Short > 0 && cl.reason == "" {
+			cl.reason = at.Reason
 		}
 		want := p.Replication.Or(pinset.Replication{Min: policy.Min, Max: policy.Max})
 		if need := at.Binding + at.Short; need > cl.need || cl.want.IsDefault() {
@@ -248,7 +252,9 @@ func (cl claim) summary(k cid.Cid, holdings []pinset.Holding) pinset.Summary {
 			nodes[h.IPFS] = h.IPFS != "" // two members on one IPFS node have one copy
 		}
 	}
-	s.Short = max(0, cl.need-s.Copies)
+	if s.Short = max(0, cl.need-s.Copies); s.Short > 0 {
+		s.Reason = cl.reason
+	}
 	return s
 }
 

@@ -62,7 +62,7 @@ func (n networkForCluster) Peers() []cluster.PeerState {
 	out := make([]cluster.PeerState, len(states))
 	for i, s := range states {
 		out[i] = cluster.PeerState{
-			ID: s.ID, Connected: s.Connected, LastHeard: s.LastHeard, Addrs: s.Addrs, Count: s.Count, Digest: s.Digest,
+			ID: s.ID, Connected: s.Connected, LastHeard: s.LastHeard, Addrs: s.Addrs, Heads: s.Heads, Count: s.Count, Digest: s.Digest,
 			Statement: s.Statement, Error: s.Error, Sync: progress(s.Sync),
 		}
 	}

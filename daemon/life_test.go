@@ -266,3 +266,37 @@ func TestWhoIsAbsentIsEvictedAndComesBack(t *testing.T) {
 	members(t, r.peers[0], 3)
 	r.peers[0].eventually(t, p, "it is active", func(m pinset.Peer) bool { return m.State == "active" && m.Connected })
 }
+
+// TestAnImpossibleWishIsTakenAndHealsByItself: a tag that nobody has.
+func TestAnImpossibleWishIsTakenAndHealsByItself(t *testing.T) {
+	r := newRig(t, 2, nil)
+	pin := pinNumber(1)
+	pin.Tags, pin.Replication = []string{"tape"}, pinset.Replication{Min: 1, Max: 1}
+	if _, _, err := r.peers[0].Pin(t.Context(), pin, client.Wait{}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := r.peers[0].Status(t.Context(), pin.CID, false)
+	if err != nil || s.Short != 1 || !strings.Contains(s.Reason, "tape") {
+		t.Errorf("short of %d because %q, %v", s.Short, s.Reason, err)
+	}
+	if _, err := r.peers[1].Set(t.Context(), map[string]string{"tags": "tape"}); err != nil {
+		t.Fatal(err)
+	}
+	kubotest.Eventually(t, rigPatience, "who has the tag holds it", func() error {
+		s, err := r.peers[0].Status(t.Context(), pin.CID, false)
+		if err == nil && (s.Copies != 1 || s.Short != 0 || s.Reason != "" || !r.peers[1].holds(t, 1)) {
+			err = fmt.Errorf("%d copies, short of %d because %q", s.Copies, s.Short, s.Reason)
+		}
+		return err
+	})
+	_, _, err = r.peers[0].Pin(t.Context(), pinNumber(2), client.Wait{Seen: 3})
+	if pinset.KindOf(err) != pinset.KindConflict {
+		t.Errorf("waiting for more members than there are: %v", err)
+	}
+	if _, _, err := r.peers[0].PinOf(t.Context(), imagined(2), ""); pinset.KindOf(err) != pinset.KindNotFound {
+		t.Errorf("it was pinned all the same: %v", err)
+	}
+	if _, _, err := r.peers[0].Pin(t.Context(), pinNumber(2), client.Wait{Seen: 2}); err != nil {
+		t.Errorf("waiting for both: %v", err)
+	}
+}

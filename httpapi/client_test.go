@@ -162,6 +162,11 @@ func conformStatuses(t *testing.T, s *served, c *Client) {
 	if pinset.KindOf(err) != pinset.KindTimeout || !strings.Contains(err.Error(), "pinned at 0 of 1 members") {
 		t.Errorf("wait for a copy that does not come: %v", err)
 	}
+	changes := s.count()
+	_, _, err = c.Pin(ctx, pinset.Pin{CID: testCID("x")}, Wait{Seen: 3})
+	if pinset.KindOf(err) != pinset.KindConflict || !strings.Contains(err.Error(), "has 2 members") || s.count() != changes {
+		t.Errorf("wait for more members than there are: %v, %d changes", err, s.count()-changes)
+	}
 	s.mu.Lock()
 	s.copies = 2
 	s.mu.Unlock()

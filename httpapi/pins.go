@@ -46,8 +46,8 @@ func (c *call) pinAs(resolve func(*Cluster) (cid.Cid, error)) error {
 	if err != nil {
 		return err
 	}
-	if wish.seen > 0 && cl.Spread == nil {
-		return pinset.Errorf(pinset.KindConflict, "wait=seen is not possible in this cluster").WithHint("use wait=pinned")
+	if err := cl.canCome(c.ctx(), wish); err != nil {
+		return err
 	}
 	if p.CID, err = resolve(cl); err != nil {
 		return err
@@ -70,6 +70,22 @@ func (c *call) pinReply(p dialect.PinReply) error {
 	var e dialect.Encoder
 	c.w.Header()["Content-Type"] = c.s.headers.json
 	return c.raw(200, append(e.Pin(make([]byte, 0, 768), p), '\n'))
+}
+
+// canCome refuses a wish that no waiting fulfils, before anything is changed.
+func (cl *Cluster) canCome(ctx context.Context, w wish) error {
+	if w.seen == 0 {
+		return nil
+	}
+	if cl.Spread == nil {
+		return pinset.Errorf(pinset.KindConflict, "wait=seen is not possible in this cluster").WithHint("use wait=pinned")
+	}
+	a, err := cl.Statuses.Agreement(ctx)
+	if err == nil && w.seen > max(a.Members, 1) {
+		err = pinset.Errorf(pinset.KindConflict, "wait=seen:%d: the cluster has %d members", w.seen, a.Members).
+			WithHint("wait for at most that many; nothing was pinned")
+	}
+	return err
 }
 
 // await returns when the wish has come true, or an error of KindTimeout: the

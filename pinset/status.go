@@ -111,8 +111,9 @@ type Summary struct {
 	Allocation []peer.ID // in rank order
 	Holdings   []Holding // one for each member asked
 	Want       Replication
-	Copies     int // members at which it is pinned, as far as known
-	Short      int // copies missing to the minimum
+	Copies     int    // members at which it is pinned, as far as known
+	Short      int    // copies missing to the minimum
+	Reason     string // why some cannot be made at all; "" where they only take time
 }
 
 // Receipt says what an acknowledged change became: durable on this peer's disk

@@ -64,7 +64,7 @@ func pinOf(p PinReply) pinObject {
 func statusOf(s pinset.Summary) statusObject {
 	o := statusObject{
 		CID: s.CID.String(), Allocations: encodePeers(s.Allocation), Origins: []string{}, Metadata: map[string]string{},
-		PeerMap: map[string]holdingObject{}, Min: s.Want.Min, Max: s.Want.Max, Copies: s.Copies, Short: s.Short, Pins: []pinObject{},
+		PeerMap: map[string]holdingObject{}, Min: s.Want.Min, Max: s.Want.Max, Copies: s.Copies, Short: s.Short, Reason: s.Reason, Pins: []pinObject{},
 	}
 	for i, p := range s.Pins {
 		po := pinOf(PinReply{Pin: p})
@@ -244,7 +244,7 @@ func TestGolden(t *testing.T) {
 	pin := PinReply{Pin: pinset.Pin{CID: testCID(0, "file"), Name: "holiday", Owner: "alice", Tags: []string{"eu"}, Size: 1234, Replication: pinset.Replication{Min: 2, Max: 3},
 		Include: []peer.ID{id}, Origins: []string{"/ip4/1.2.3.4/tcp/4001/p2p/" + id.String()}, Metadata: map[string]string{"k": "v"}, Created: at, ExpireAt: at.AddDate(1, 0, 0)},
 		Allocations: []peer.ID{id, other}, Receipt: pinset.Receipt{Author: id, Seq: 7, Head: testCID(1, "head")}}
-	status := pinset.Summary{CID: pin.CID, Pins: []pinset.Pin{pin.Pin}, Allocation: pin.Allocations, Want: pin.Replication, Copies: 1, Short: 1, Holdings: []pinset.Holding{
+	status := pinset.Summary{CID: pin.CID, Pins: []pinset.Pin{pin.Pin}, Allocation: pin.Allocations, Want: pin.Replication, Copies: 1, Short: 1, Reason: "1 of 2 members have the tags", Holdings: []pinset.Holding{
 		{Local: pinset.Local{Status: pinset.StatusPinned, Since: at, Size: 1234}, Peer: id, Name: "home", IPFS: testPeer("ipfs"), Assigned: true, Binding: true},
 		{Local: pinset.Local{Status: pinset.StatusPinError, Since: at, Attempts: 2, Retry: at, Error: "no provider"}, Peer: other, Name: "bob", Age: time.Minute}}}
 	member := pinset.Peer{ID: id, Name: "home", Self: true, Connected: true, Addresses: []string{"/ip4/1.2.3.4/tcp/9096"}, IPFS: pinset.NodeID{Peer: testPeer("ipfs"), Agent: "kubo/0.42.0"},

@@ -26,6 +26,7 @@ type statusObject struct {
 	Max         int                      `json:"replication_factor_max"`
 	Copies      int                      `json:"copies"`
 	Short       int                      `json:"short"`
+	Reason      string                   `json:"short_reason,omitempty"`
 	Pins        []pinObject              `json:"pins"`
 }
 
@@ -75,6 +76,9 @@ func (e *Encoder) Status(b []byte, s pinset.Summary) []byte {
 	b = strconv.AppendInt(append(b, `,"replication_factor_max":`...), int64(s.Want.Max), 10)
 	b = strconv.AppendInt(append(b, `,"copies":`...), int64(s.Copies), 10)
 	b = strconv.AppendInt(append(b, `,"short":`...), int64(s.Short), 10)
+	if s.Reason != "" {
+		b = appendText(append(b, `,"short_reason":`...), s.Reason)
+	}
 	b = append(b, `,"pins":[`...)
 	for i, p := range s.Pins {
 		if i > 0 {
@@ -147,7 +151,7 @@ func (o *statusObject) summary() (s pinset.Summary, err error) {
 	}
 	SortHoldings(s.Holdings, s.Allocation)
 	s.Want = pinset.Replication{Min: o.Min, Max: o.Max}
-	s.Copies, s.Short = o.Copies, o.Short
+	s.Copies, s.Short, s.Reason = o.Copies, o.Short, o.Reason
 	return s, nil
 }
 
