@@ -20,6 +20,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/conngater"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
@@ -34,6 +35,7 @@ import (
 type swarm struct {
 	cfg     Config
 	host    host.Host
+	gater   *conngater.BasicConnectionGater
 	bitswap *bitswap.Bitswap
 	fetcher *fetcher
 	peering *peering.PeeringService
@@ -46,7 +48,12 @@ func newSwarm(cfg Config, st *store.Store) (*swarm, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start IPFS node's host: %w", err)
 	}
+	gater, err := conngater.NewBasicConnectionGater(nil)
+	if err != nil {
+		return nil, fmt.Errorf("start IPFS node's host: %w", err)
+	}
 	opts := []libp2p.Option{
+		libp2p.ConnectionGater(gater),
 		libp2p.Identity(cfg.Key), libp2p.UserAgent(cfg.Agent), libp2p.ListenAddrs(cfg.Listen...),
 		libp2p.Transport(tcp.NewTCPTransport), libp2p.Transport(quic.NewTransport),
 		libp2p.ConnectionManager(conns), libp2p.DisableRelay(), libp2p.DisableMetrics(),
@@ -63,7 +70,7 @@ func newSwarm(cfg Config, st *store.Store) (*swarm, error) {
 		return nil, fmt.Errorf("start IPFS node's host: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background()) // until close
-	s := &swarm{cfg: cfg, host: h, cancel: cancel, peering: peering.NewPeeringService(h)}
+	s := &swarm{cfg: cfg, host: h, gater: gater, cancel: cancel, peering: peering.NewPeeringService(h)}
 	bs := blockstore{st}
 	s.bitswap = bitswap.New(ctx, bsnet.NewFromIpfsHost(h), nil, bs,
 		bitswap.WithPeerBlockRequestFilter(func(p peer.ID, _ cid.Cid) bool { return cfg.Allowed(p) }),

@@ -176,6 +176,8 @@ func TestAnAddedFileIsSafeWhenItsAdderIsKilledAtOnce(t *testing.T) {
 func TestASplitTakesPinsOnBothSidesAndHeals(t *testing.T) {
 	n := start(t, testnet.Options{Peers: 3})
 	p1, p3 := n.Peers()[0], n.Peers()[2]
+	before := blob(7, 100_000)
+	allRead(t, n, add(t, p3, before, 3), before) // now their IPFS nodes are connected
 	if err := n.Cut(t.Context(), [][]string{{"p1", "p2"}, {"p3"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -185,11 +187,16 @@ func TestASplitTakesPinsOnBothSidesAndHeals(t *testing.T) {
 		if _, _, err := p.Client().PinOf(t.Context(), c, ""); pinset.KindOf(err) != pinset.KindNotFound {
 			t.Errorf("%s knows %s of the other side: %v", p.Name, c, err)
 		}
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		if _, err := read(ctx, p, c); err == nil {
+			t.Errorf("%s has read %s of the other side", p.Name, c)
+		}
+		cancel()
 	}
 	if err := n.Heal(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	settled(t, n, 2)
+	settled(t, n, 3)
 	allRead(t, n, a, here)
 	allRead(t, n, b, there)
 	for _, c := range []cid.Cid{a, b} {
