@@ -107,6 +107,9 @@ func greet(w io.Writer, dir daemon.Dir, g daemon.Greeting) {
 	for _, a := range g.API {
 		fmt.Fprintf(w, "  API       %s\n", a)
 	}
+	for _, a := range g.Proxy {
+		fmt.Fprintf(w, "  IPFS RPC  %s\n", a)
+	}
 	for _, note := range g.Notes {
 		fmt.Fprintf(w, "\n  note: %s\n", note)
 	}

@@ -146,6 +146,7 @@ type Usage struct {
 // Adder is the IPFS node's role of that name; see ipfsclient.Adder.
 type Adder interface {
 	Add(ctx context.Context, dir files.Directory, opts pinset.AddOptions, pinName string) iter.Seq2[pinset.Added, error]
+	PinAdded(ctx context.Context, root cid.Cid, pinName string) error
 }
 
 // Reader is the IPFS node's role of that name; see ipfsclient.Reader.

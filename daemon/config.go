@@ -26,6 +26,7 @@ type Config struct {
 	IPFS    IPFSConfig
 	Network NetworkConfig
 	API     APIConfig
+	Proxy   ProxyConfig
 	State   StateConfig
 	Tracker TrackerConfig
 }
@@ -53,6 +54,16 @@ type NetworkConfig struct {
 type APIConfig struct {
 	Listen      string // "" for none
 	AllowRemote bool   // plain TCP beyond loopback
+}
+
+// ProxyConfig is the IPFS-shaped door: what speaks Kubo's RPC finds the cluster there.
+type ProxyConfig struct {
+	Listen      string   // "" for none
+	Socket      string   // path of a unix socket; "" for none
+	AllowRemote bool     // plain TCP beyond loopback
+	Anonymous   []string // scopes of who asks on loopback without a token
+	Origins     []string // web pages that may call it
+	Hosts       []string // further names of it
 }
 
 // StateConfig is the store of the replicated state.
@@ -84,7 +95,11 @@ func Defaults() Config {
 			Listen: []string{"/ip4/0.0.0.0/tcp/9096"},
 			MDNS:   true, PortMap: true, Relay: true, Heartbeat: 30 * time.Second,
 		},
-		API:     APIConfig{Listen: "127.0.0.1:9094"},
+		API: APIConfig{Listen: "127.0.0.1:9094"},
+		Proxy: ProxyConfig{
+			Listen:    "127.0.0.1:9095",
+			Anonymous: []string{string(pinset.ScopeAdd), string(pinset.ScopeFiles), string(pinset.ScopeGC), string(pinset.ScopePin), string(pinset.ScopeRead)},
+		},
 		State:   StateConfig{Store: "badger"},
 		Tracker: TrackerConfig{Concurrency: 8, Reserve: 1 << 30, Sweep: time.Hour},
 	}
@@ -130,6 +145,11 @@ func (c Config) Validate() error {
 	}
 	if c.Network.Heartbeat < time.Second {
 		return pinset.Invalid("network.heartbeat %s: want at least 1s", c.Network.Heartbeat)
+	}
+	for _, s := range c.Proxy.Anonymous {
+		if err := oneOf("proxy.anonymous", s, []string{"read", "pin", "add", "files", "gc"}); err != nil {
+			return err
+		}
 	}
 	for key, word := range map[string]string{"region": c.Region, "household": c.Household} {
 		if len(word) > pinset.MaxTag || strings.ContainsAny(word, " \t\r\n,") || !utf8.ValidString(word) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pinfold/pinfold/crdtstate"
 	"github.com/pinfold/pinfold/httpapi"
+	"github.com/pinfold/pinfold/httpproxy"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/ipfsclient"
 	"github.com/pinfold/pinfold/metrics"
@@ -44,6 +45,7 @@ type Greeting struct {
 	Give        uint64   `json:"give"`
 	Addresses   []string `json:"addresses"`
 	API         []string `json:"api"`
+	Proxy       []string `json:"proxy,omitempty"` // the IPFS-shaped door
 	Notes       []string `json:"notes,omitempty"`
 }
 
@@ -62,6 +64,7 @@ type Daemon struct {
 	metrics *metrics.Metrics
 	tokens  *identity.TokenStore
 	api     *httpapi.Server
+	proxy   *httpproxy.Server // nil: none
 	control *control
 	stop    context.CancelCauseFunc
 }
@@ -85,7 +88,7 @@ func New(ctx context.Context, o Options) (_ *Daemon, err error) {
 	if d.own, err = openOwn(o, d.cfg); err != nil {
 		return nil, err
 	}
-	for _, step := range []func(context.Context) error{d.openKey, d.openNode, d.openLedger, d.openCluster, d.openMetrics, d.openAPI, d.openControl} {
+	for _, step := range []func(context.Context) error{d.openKey, d.openNode, d.openLedger, d.openCluster, d.openMetrics, d.openAPI, d.openProxy, d.openControl} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -161,6 +164,9 @@ func (d *Daemon) Greeting() Greeting {
 		Name: d.cfg.Name, Peer: d.key.ID().String(), Cluster: string(d.peer.founding.ID()), ClusterName: d.peer.founding.Name(),
 		Node: d.node.about, Give: d.cfg.Give, API: d.api.Addrs(), Notes: d.node.notes,
 	}
+	if d.proxy != nil {
+		g.Proxy = d.proxy.Addrs()
+	}
 	if note := d.overpromised(); note != "" {
 		g.Notes = append(g.Notes, note)
 	}
@@ -186,6 +192,9 @@ func (d *Daemon) run(ctx context.Context) error {
 	}
 	if d.node.run != nil {
 		parts["IPFS node"] = d.node.run
+	}
+	if d.proxy != nil {
+		parts["proxy"] = d.proxy.Run
 	}
 	if d.control != nil {
 		parts["control"] = func(ctx context.Context) error { return d.control.Run(ctx, d.log) }

@@ -79,7 +79,7 @@ func (r *rig) prepare(set map[string]string) *rigPeer {
 	}
 	flags := map[string]string{
 		"name": fmt.Sprintf("p%d", len(r.peers)+1), "give": "1TB", "network.listen": "/ip4/127.0.0.1/tcp/0",
-		"network.mdns": "false", "network.port_map": "false", "network.relay": "false", "network.heartbeat": "2s", "api.listen": "",
+		"network.mdns": "false", "network.port_map": "false", "network.relay": "false", "network.heartbeat": "2s", "api.listen": "", "proxy.listen": "",
 	}
 	for k, v := range set {
 		flags[k] = v

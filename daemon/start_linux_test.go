@@ -39,7 +39,7 @@ type process struct {
 func run(b *testing.B, path string, dir daemon.Dir, embedded bool) (*process, time.Duration) {
 	b.Helper()
 	args := []string{"--dir", string(dir), "up", "--give", "10GB"}
-	set := []string{"network.listen=/ip4/127.0.0.1/tcp/0", "network.mdns=false", "network.port_map=false", "api.listen=", "ipfs.listen=/ip4/127.0.0.1/tcp/0"}
+	set := []string{"network.listen=/ip4/127.0.0.1/tcp/0", "network.mdns=false", "network.port_map=false", "api.listen=", "proxy.listen=", "ipfs.listen=/ip4/127.0.0.1/tcp/0"}
 	if embedded {
 		set = append(set, "ipfs.node=embedded")
 	} else {

@@ -3,12 +3,12 @@ package httpapi
 import (
 	"context"
 	"iter"
-	"slices"
 
 	"github.com/ipfs/boxo/files"
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/pinfold/pinfold/guard"
 	"github.com/pinfold/pinfold/httpapi/client"
 	"github.com/pinfold/pinfold/httpapi/dialect"
 	"github.com/pinfold/pinfold/pinset"
@@ -125,22 +125,11 @@ type Daemon interface {
 	Set(ctx context.Context, settings map[string]string) (warnings []string, err error)
 }
 
-// Grant is what a token allows.
-type Grant struct {
-	User       string // for messages; not secret
-	Scopes     []pinset.Scope
-	Owner      string // whose pins it acts for; only ScopeAdmin acts for others
-	NamePrefix string // of the pins it may touch
-}
-
-// Has says whether the grant covers a scope; admin covers all.
-func (g Grant) Has(s pinset.Scope) bool {
-	return slices.Contains(g.Scopes, s) || slices.Contains(g.Scopes, pinset.ScopeAdmin)
-}
-
-// Authorise returns what a token allows, or an error that says why it allows
-// nothing. It must take the same time for each wrong token.
-type Authorise func(ctx context.Context, token string) (Grant, error)
+// What a token allows, and who knows it.
+type (
+	Grant     = guard.Grant
+	Authorise = guard.Authorise
+)
 
 // The client's names, for those who import this package only.
 type (

@@ -156,7 +156,7 @@ func (a *adding) release(ctx context.Context) error {
 	root := *a.held
 	a.held = nil
 	if a.pinName != "" {
-		if err := a.client.pinAdded(ctx, root.CID, a.pinName); err != nil {
+		if err := a.client.PinAdded(ctx, root.CID, a.pinName); err != nil {
 			return err
 		}
 	}
@@ -166,10 +166,10 @@ func (a *adding) release(ctx context.Context) error {
 	return nil
 }
 
-// pinAdded pins a root that was just imported. A recursive pin that is there
+// PinAdded implements Adder. A recursive pin that is there
 // already does as well, under whatever name; a direct one is somebody's and stands
 // in the way.
-func (c *Client) pinAdded(ctx context.Context, root cid.Cid, name string) error {
+func (c *Client) PinAdded(ctx context.Context, root cid.Cid, name string) error {
 	old, err := c.PinOf(ctx, root)
 	switch {
 	case err == nil && old.Mode == pinset.Recursive:

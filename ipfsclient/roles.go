@@ -57,6 +57,10 @@ type Adder interface {
 	// returns when it is no longer read, whatever happens to ctx. Leaving the loop
 	// early cancels; blocks that came in stay until garbage is collected.
 	Add(ctx context.Context, dir files.Directory, opts pinset.AddOptions, pinName string) iter.Seq2[pinset.Added, error]
+
+	// PinAdded pins a root that was brought in by another way, by Add's rules for
+	// pins that are there already.
+	PinAdded(ctx context.Context, root cid.Cid, pinName string) error
 }
 
 // Reader reads data. A path is a CID or /ipfs/CID, with names below it. What is

@@ -125,6 +125,21 @@ func (a *adder) settle(ctx context.Context, c cid.Cid) error {
 	return a.node.pins.putAdded(pinRecord{cid: c, name: a.pinName, size: a.out.size})
 }
 
+// PinAdded pins a root that is here, unless a recursive pin is. A direct one of
+// another name is in the way, for somebody else made it.
+func (n *Node) PinAdded(ctx context.Context, root cid.Cid, pinName string) error {
+	was, err := n.PinOf(ctx, root)
+	switch {
+	case err == nil && was.Mode == pinset.Recursive:
+		return nil
+	case err == nil && was.Name != pinName:
+		return pinset.Errorf(pinset.KindConflict, "%s is pinned directly under the name %q", root, was.Name)
+	case err != nil && pinset.KindOf(err) != pinset.KindNotFound:
+		return err
+	}
+	return n.Pin(ctx, root, pinset.PinOptions{Name: pinName})
+}
+
 // entry adds a file, symlink or directory, and yields everything below it.
 func (a *adder) entry(ctx context.Context, path string, f files.Node) (ipld.Node, error) {
 	defer f.Close()

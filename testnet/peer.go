@@ -48,7 +48,7 @@ func (p *Peer) prepare(ctx context.Context, opts Options, withKubo bool, invite 
 	cfg.Network.Listen = []string{"/ip4/127.0.0.1/tcp/0"}
 	cfg.Network.MDNS, cfg.Network.PortMap, cfg.Network.Relay = false, false, false
 	cfg.Network.Heartbeat = 2 * time.Second
-	cfg.API.Listen = "127.0.0.1:0"
+	cfg.API.Listen, cfg.Proxy.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.IPFS.Node = "embedded"
 	cfg.IPFS.Listen = []string{"/ip4/127.0.0.1/tcp/0"}
 	cfg.Tracker.Grace = time.Minute

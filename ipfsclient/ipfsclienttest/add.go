@@ -43,7 +43,7 @@ func (f *Fake) Add(ctx context.Context, dir files.Directory, opts pinset.AddOpti
 				if opts.OnlyHash || pinName == "" {
 					return nil
 				}
-				return f.pinAdded(c, pinName)
+				return f.PinAdded(ctx, c, pinName)
 			})
 		})
 		if err != nil && !errors.Is(err, errLeft) {
@@ -52,8 +52,8 @@ func (f *Fake) Add(ctx context.Context, dir files.Directory, opts pinset.AddOpti
 	}
 }
 
-// pinAdded pins a root that was brought in, and leaves what somebody else pinned.
-func (f *Fake) pinAdded(c cid.Cid, name string) error {
+// PinAdded pins a root that was brought in, and leaves what somebody else pinned.
+func (f *Fake) PinAdded(_ context.Context, c cid.Cid, name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch old, ok := f.pins[c]; {
