@@ -77,6 +77,9 @@ func (r Replication) Validate() error {
 	case r.IsDefault(), r.Min == Everywhere && r.Max == Everywhere:
 		return nil
 	case r.Min < 1 || r.Max < 1:
+		if r.Min == r.Max {
+			return Invalid("replication %d: want at least 1, or -1 for every member", r.Min)
+		}
 		return Invalid("replication %d..%d: want at least 1, or -1 for every member", r.Min, r.Max)
 	case r.Min > r.Max:
 		return Invalid("replication %d..%d: the minimum is above the maximum", r.Min, r.Max)

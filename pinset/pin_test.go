@@ -145,6 +145,7 @@ func TestValidateNamesWhatIsWrong(t *testing.T) {
 		{"not utf-8", func(p *Pin) { p.Name = "\xff" }, "UTF-8"},
 		{"zero copies", func(p *Pin) { p.Replication = Replication{0, 2} }, "0..2"},
 		{"min above max", func(p *Pin) { p.Replication = Replication{3, 2} }, "above"},
+		{"copies below none", func(p *Pin) { p.Replication = Replication{-3, -3} }, "replication -3: want at least 1, or -1"},
 		{"half everywhere", func(p *Pin) { p.Replication = Replication{-1, 2} }, "-1..2"},
 		{"unsorted tags", func(p *Pin) { p.Tags = []string{"b", "a"} }, "sorted"},
 		{"tag with space", func(p *Pin) { p.Tags = []string{"a b"} }, "a b"},
