@@ -121,11 +121,9 @@ func (a *adding) isRoot(e pinset.Added) bool {
 func (a *adding) protect(ctx context.Context, e pinset.Added) (Op, error) {
 	p := a.template
 	p.CID, p.Mode = e.CID, pinset.Recursive
-	if p.Name == "" {
+	// What came without a name has its CID for a path: that is no name.
+	if p.Name == "" && len(e.Path) <= pinset.MaxName && e.Path != e.CID.String() {
 		p.Name = e.Path
-		if len(p.Name) > pinset.MaxName {
-			p.Name = ""
-		}
 	}
 	p.Size = a.measure(ctx, e.CID)
 	if err := a.c.parts.Keeper.Protect(ctx, e.CID, a.mark, max(p.Size, e.Size)); err != nil {

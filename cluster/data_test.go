@@ -79,6 +79,7 @@ func TestAddPinsTheRootsOnly(t *testing.T) {
 		{"two files", dir("a", "b"), pinset.AddOptions{}, pinset.Pin{}, []string{"a", "b"}},
 		{"two files, named", dir("a", "b"), pinset.AddOptions{}, pinset.Pin{Name: "n"}, []string{"n", "n"}},
 		{"named by an option", dir("a"), pinset.AddOptions{Name: "o"}, pinset.Pin{}, []string{"o"}},
+		{"without a name", files.NewSliceDirectory([]files.DirEntry{files.FileEntry("", files.NewBytesFile([]byte("stdin")))}), pinset.AddOptions{}, pinset.Pin{}, []string{""}},
 		{"a directory", nested(), pinset.AddOptions{}, pinset.Pin{}, []string{"d"}},
 		{"wrapped", dir("a", "b"), pinset.AddOptions{Wrap: true}, pinset.Pin{Name: "w"}, []string{"w"}},
 		{"only hashed", dir("a"), pinset.AddOptions{OnlyHash: true}, pinset.Pin{}, nil},

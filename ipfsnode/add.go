@@ -170,6 +170,10 @@ func (a *adder) dir(ctx context.Context, path string, f files.Directory) (ipld.N
 		if err != nil {
 			return nil, err
 		}
+		if name == "" { // as Kubo names what has no name
+			name = nd.Cid().String()
+			child = gopath.Join(path, name)
+		}
 		if err := dir.AddChild(ctx, name, nd); err != nil {
 			return nil, fmt.Errorf("add %q to its directory: %w", child, err)
 		}

@@ -323,3 +323,22 @@ func TestPinRecords(t *testing.T) {
 		}
 	}
 }
+
+// TestAFileWithoutANameIsNamedAsKuboDoes: its CID, in its directory too. The CIDs
+// are those of Kubo v0.42.0 for `echo hi | ipfs add -w -`.
+func TestAFileWithoutANameIsNamedAsKuboDoes(t *testing.T) {
+	t.Parallel()
+	n := testNode(t)
+	const file, dir = "QmZLRFWaz9Kypt2ACNMDzA5uzACDRiCqwdkNSP1UZsu56D", "QmXHpyCooZTfGUctrK29UcVuDhW24LmaEnswqnQNc6Jh6T"
+	stdin := files.NewSliceDirectory([]files.DirEntry{files.FileEntry("", files.NewBytesFile([]byte("hi\n")))})
+	var got []string
+	for a, err := range n.Add(t.Context(), stdin, pinset.AddOptions{Wrap: true}, "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, a.CID.String()+" "+a.Path)
+	}
+	if want := file + " " + file + "|" + dir + " "; strings.Join(got, "|") != want {
+		t.Errorf("added %q, want %q", strings.Join(got, "|"), want)
+	}
+}

@@ -124,7 +124,11 @@ func (im *importer) roots(dir files.Directory, opts pinset.AddOptions, pin func(
 		if err := pin(n.Cid()); err != nil {
 			return err
 		}
-		if err := im.done(n, it.Name()); err != nil {
+		name := it.Name()
+		if name == "" {
+			name = n.Cid().String() // as Kubo names what has no name
+		}
+		if err := im.done(n, name); err != nil {
 			return err
 		}
 	}
