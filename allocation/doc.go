@@ -24,9 +24,13 @@
 //     compiler may fuse it, and vectors in testdata hold its results on all
 //     targets.
 //
+// Beside Allocate stand what is asked about it: Holds (is it mine), Explain (why
+// these), Compare (what would a change move), Usable; and two rules that are no part
+// of it and only use or feed it: StandIns (who keeps a copy while holders cannot be
+// reached) and Feedback (the fill factor phi that a member should ask for).
+//
 // It leaves to others which records count (identity), when an unreachable member
-// is replaced for a while (tracker, cluster), and how full a member lets itself
-// become: its fill factor phi is an input.
+// is to be replaced for a while, and when phi is published (tracker, cluster).
 //
 // Sources: B. Rosén, Asymptotic theory for order sampling, J. Stat. Planning and
 // Inference 62 (1997); N. Aires, Algorithms to find exact inclusion probabilities
