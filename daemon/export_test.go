@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/pinfold/pinfold/crdtstate"
+	"github.com/pinfold/pinfold/ipfsclient"
 )
 
 // OpenState opens the state of the one cluster in a directory where no daemon runs.
@@ -43,3 +44,6 @@ func (d *Daemon) Traffic() (in, out uint64) { return d.peer.network.Traffic() }
 
 // Trim gives memory back after bursts, until ctx ends.
 func Trim(ctx context.Context) error { return trim(ctx) }
+
+// Node is the IPFS node that this daemon stores its data in.
+func (d *Daemon) Node() ipfsclient.Node { return d.node.Node }

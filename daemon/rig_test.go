@@ -24,7 +24,7 @@ import (
 // network, the tracker on, and fake IPFS nodes in which every CID can be found.
 type rig struct {
 	t     testing.TB
-	world *ipfsclienttest.World
+	world *ipfsclienttest.World // nil: each peer has an embedded IPFS node
 	peers []*rigPeer
 }
 
@@ -72,7 +72,10 @@ func (r *rig) prepare(set map[string]string) *rigPeer {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	p := &rigPeer{dir: daemon.Dir(filepath.Join(dir, "p")), node: r.world.Node()}
+	p := &rigPeer{dir: daemon.Dir(filepath.Join(dir, "p"))}
+	if r.world != nil {
+		p.node = r.world.Node()
+	}
 	p.Client = client.New(p.dir.Socket(), "")
 	if err := os.MkdirAll(string(p.dir), 0o700); err != nil {
 		r.t.Fatal(err)
