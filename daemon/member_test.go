@@ -33,7 +33,7 @@ func (r *rig) invite() string {
 }
 
 // members waits until a peer knows so many members.
-func members(t *testing.T, p *rigPeer, want int) {
+func members(t testing.TB, p *rigPeer, want int) {
 	t.Helper()
 	kubotest.Eventually(t, rigPatience, fmt.Sprintf("%d members", want), func() error {
 		a, err := p.Agreement(t.Context())
