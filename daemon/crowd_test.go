@@ -1,11 +1,14 @@
 package daemon_test
 
 import (
+	"fmt"
 	"math"
 	"testing"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/pinfold/pinfold/ipfsclient/kubotest"
 )
 
 // offShares returns how far members are from their share of all copies: the worst
@@ -81,14 +84,30 @@ func BenchmarkTwentyUnequalPeers(b *testing.B) {
 	}
 }
 
-// joined has a peer of 8 TB join, and reports how long it takes to fill it.
+// joined has a peer of 8 TB join, and reports how long it takes to fill it, and to
+// hand over: the others let go of what is theirs no more.
 func joined(b *testing.B, r *rig, before map[peer.ID]hashes) {
+	b.Helper()
 	start := time.Now()
-	r.join(map[string]string{"give": "8TB", "network.heartbeat": "5s", "tracker.grace": "1s"})
-	after := r.settled("the joiner is filled", func(map[peer.ID]hashes) {})
+	p := r.join(map[string]string{"give": "8TB", "network.heartbeat": "5s", "tracker.grace": "1s"})
+	self, err := p.Self(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	kubotest.Eventually(b, rigPatience, "the joiner is filled", func() error {
+		want, have := r.assigned()[self.ID], p.marked(b)
+		if len(want) == 0 || have.among(want) < len(want) {
+			return fmt.Errorf("it holds %d of %d", have.among(want), len(want))
+		}
+		return nil
+	})
+	filled := time.Since(start)
+	after := r.settled("the others have let go", func(map[peer.ID]hashes) {})
 	moved, least := movement(before, after)
-	b.ReportMetric(time.Since(start).Seconds(), "s-until-joiner-filled")
-	b.ReportMetric(float64(moved)/float64(least), "moved/least")
 	percent, _ := offShares(b, r, after)
+	b.ReportMetric(filled.Seconds(), "s-until-joiner-filled")
+	b.ReportMetric(time.Since(start).Seconds(), "s-until-handed-over")
+	b.ReportMetric(float64(moved)/float64(least), "moved/least")
 	b.ReportMetric(percent, "worst-%-off-with-joiner")
+	b.ReportMetric(float64(len(after[self.ID])), "joiner-copies")
 }
