@@ -51,14 +51,14 @@ func BenchmarkTwentyUnequalPeers(b *testing.B) {
 		for _, p := range r.peers {
 			members(b, p, peers)
 		}
-		start := time.Now()
+		start, cpu := time.Now(), cpuTime()
 		b.StartTimer()
 		pinAll(b, r.peers[0], 256, 0, pins) // the cluster's default: up to three copies
 		took := time.Since(start)
 		r.all(pins)
 		everywhere := time.Since(start)
 		have := r.settled("all is held", func(map[peer.ID]hashes) {})
-		held := time.Since(start)
+		held, used := time.Since(start), cpuTime()-cpu
 		b.StopTimer()
 		percent, sigma := offShares(b, r, have)
 		empty := 0
@@ -70,6 +70,7 @@ func BenchmarkTwentyUnequalPeers(b *testing.B) {
 		b.ReportMetric(pins/took.Seconds(), "pins/s")
 		b.ReportMetric(everywhere.Seconds(), "s-until-listed")
 		b.ReportMetric(held.Seconds(), "s-until-held")
+		b.ReportMetric(1000*used.Seconds()/pins, "cpu-ms/pin")
 		b.ReportMetric(percent, "worst-%-off-share")
 		b.ReportMetric(sigma, "worst-sigma")
 		b.ReportMetric(float64(empty), "empty-peers")
