@@ -78,6 +78,12 @@ func TestMistakesAreExplained(t *testing.T) {
 		{"mirror add", 2, []string{"0 arguments given", "usage: pinfold mirror add NAME"}},
 		{"mirror add --all bob", 2, []string{"takes no arguments"}},
 		{"mirror lst", 2, []string{`unknown command "mirror lst"`, "hint: pinfold mirror ls"}},
+		{"pause tomorrow", 2, []string{`"tomorrow"`, "2h"}},
+		{"give much", 2, []string{`"much"`}},
+		{"give -5", 2, []string{"-5"}},
+		{"set", 2, []string{"nothing to set", "--region"}},
+		{"policy set grace", 2, []string{"KEY=VALUE", "policy show"}},
+		{"role bob", 2, []string{"1 arguments given", "admin|writer"}},
 		{"help bogus", 2, []string{"bogus", "pinfold --help"}},
 	} {
 		var out, errs bytes.Buffer

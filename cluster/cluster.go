@@ -173,6 +173,7 @@ func (c *Cluster) ownFaults() []pinset.HealthEntry {
 		add("nothing-lent", pinset.SeverityInfo, time.Time{}, "this peer lends no disk", "", "set `give` in the configuration")
 	}
 	out = append(out, c.absenceFaults()...)
+	out = append(out, c.recordFaults()...)
 	for _, group := range c.sums().twins.groups {
 		add("shared-ipfs-node", pinset.SeverityWarning, time.Time{}, fmt.Sprintf("%d members use one IPFS node", len(group)),
 			"they are counted once, as "+c.nameOf(group[0])+": "+c.names(group), "give each an IPFS node of its own, or evict the one that is no more")

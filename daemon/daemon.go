@@ -54,6 +54,7 @@ type Daemon struct {
 	opts    Options
 	cfg     Config
 	own     *own
+	pauses  *pauses
 	log     *slog.Logger
 	closers *closers
 	key     identity.Key
@@ -86,6 +87,9 @@ func New(ctx context.Context, o Options) (_ *Daemon, err error) {
 		return nil, err
 	}
 	if d.own, err = openOwn(o, d.cfg); err != nil {
+		return nil, err
+	}
+	if d.pauses, err = openPauses(o.Dir); err != nil {
 		return nil, err
 	}
 	for _, step := range []func(context.Context) error{d.openKey, d.openNode, d.openLedger, d.openCluster, d.openMetrics, d.openAPI, d.openProxy, d.openControl} {

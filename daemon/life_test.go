@@ -300,3 +300,56 @@ func TestAnImpossibleWishIsTakenAndHealsByItself(t *testing.T) {
 		t.Errorf("waiting for both: %v", err)
 	}
 }
+
+func TestAPauseFetchesNothingAndOutlastsARestart(t *testing.T) {
+	r := newRig(t, 2, nil)
+	p := r.peers[1]
+	r.kept(2, 2)
+	if err := p.Pause(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	r.end(p)
+	r.peers = r.peers[:1]
+	r.start(p)
+	r.peers = append(r.peers, p)
+	for i := 2; i < 6; i++ {
+		if _, _, err := r.peers[0].Pin(t.Context(), pinNumber(i), client.Wait{Seen: 2, Pinned: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !p.holds(t, 0) || !p.holds(t, 1) {
+		t.Error("what was held went")
+	}
+	kubotest.Eventually(t, rigPatience, "all of it is queued there", func() error {
+		self, err := p.Self(t.Context())
+		if err == nil && self.Queued != 4 {
+			err = fmt.Errorf("%d items wait", self.Queued)
+		}
+		return err
+	})
+	for i := 2; i < 6; i++ {
+		if p.holds(t, i) {
+			t.Errorf("item %d was fetched in the pause", i)
+		}
+	}
+	if _, entries, err := p.Health(t.Context()); err != nil || !slices.ContainsFunc(entries, func(e pinset.HealthEntry) bool { return e.Code == "paused" }) {
+		t.Errorf("health: %+v, %v", entries, err)
+	}
+	if err := p.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	kubotest.Eventually(t, rigPatience, "all is held", func() error {
+		if have := r.copies(6); slices.Min(have) < 2 {
+			return fmt.Errorf("copies: %v", have)
+		}
+		return nil
+	})
+}
+
+func TestATypoOfARegionIsWarnedOf(t *testing.T) {
+	r := newRig(t, 2, map[string]string{"region": "france"})
+	warned, err := r.peers[1].Set(t.Context(), map[string]string{"region": "frnace"})
+	if err != nil || len(warned) != 1 || !strings.Contains(warned[0], `"france"`) {
+		t.Errorf("warned of %q, %v", warned, err)
+	}
+}

@@ -118,6 +118,7 @@ func (a apiDaemon) Set(ctx context.Context, changes map[string]string) (warnings
 		warnings = append(warnings, fmt.Sprintf("%s are held here and %s are lent now: what is over goes once other members hold it",
 			pinset.FormatSize(used), pinset.FormatSize(give)))
 	}
+	warnings = append(warnings, d.peer.cluster.Typos()...)
 	if note := d.overpromised(); note != "" {
 		warnings = append(warnings, note)
 	}

@@ -99,7 +99,7 @@ func (d *Daemon) joinParts(ctx context.Context, p *peerOf, notes ds.Datastore) e
 	p.tracker, err = tracker.New(ctx, tracker.Config{
 		Self: d.key.ID(), Cluster: string(p.founding.ID()), Mark: mark(d.key.ID()), Lent: d.own.lent,
 		Reserve: d.cfg.Tracker.Reserve, Concurrency: d.cfg.Tracker.Concurrency, Grace: func() time.Duration { return p.grace(d.cfg.Tracker.Grace) }, Sweep: d.cfg.Tracker.Sweep, Log: d.log,
-		Recheck: recheck(d.cfg.Tracker.Grace),
+		Recheck: recheck(d.cfg.Tracker.Grace), Paused: d.pauses.end,
 	}, tracker.Deps{
 		State: p.state, Feed: feedForTracker{feed}, Views: members, Node: d.node, Coverage: members, Connector: members, Sizes: members,
 		Turns: &d.turns, Ledger: d.ledger, Caught: p.enrol.caught,
@@ -109,7 +109,7 @@ func (d *Daemon) joinParts(ctx context.Context, p *peerOf, notes ds.Datastore) e
 	}
 	p.cluster = cluster.New(members, cluster.Parts{
 		Network: networkForCluster{p.network}, Tracker: p.tracker, Keeper: keeper{p.tracker}, Feed: feedForCluster{p.state.Subscribe()},
-		Faults: []cluster.Health{p.state, networkFaults{p.network}, p.tracker},
+		Faults: []cluster.Health{p.state, networkFaults{p.network}, p.tracker, d.pauses},
 	})
 	return nil
 }

@@ -365,6 +365,9 @@ func conformRuling(t *testing.T, s *served, c *Client) {
 	if err := c.SetRole(ctx, bob, ""); pinset.KindOf(err) != pinset.KindInvalid {
 		t.Errorf("no role: %v", err)
 	}
+	if err := errors.Join(c.Pause(ctx, 0), c.Pause(ctx, 2*time.Hour), c.Resume(ctx)); err != nil {
+		t.Errorf("pause and resume: %v", err)
+	}
 	want, _ := s.Policy(ctx)
 	if got, err := c.Policy(ctx); err != nil || cmp.Diff(want, got) != "" {
 		t.Errorf("policy: %v, %v", got, err)
@@ -376,7 +379,7 @@ func conformRuling(t *testing.T, s *served, c *Client) {
 		t.Errorf("set no policy: %v", err)
 	}
 	slices.Sort(s.rulings)
-	if diff := cmp.Diff([]string{"drain " + bob.String(), "map[grace:1h]", "role keeper " + bob.String(), "undrain " + bob.String()}, s.rulings); diff != "" {
+	if diff := cmp.Diff([]string{"drain " + bob.String(), "map[grace:1h]", "pause 0s " + testPeer("self").String(), "pause 2h0m0s " + testPeer("self").String(), "resume " + testPeer("self").String(), "role keeper " + bob.String(), "undrain " + bob.String()}, s.rulings); diff != "" {
 		t.Error(diff)
 	}
 }

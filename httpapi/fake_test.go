@@ -78,6 +78,11 @@ func (f *fake) Set(_ context.Context, settings map[string]string) ([]string, err
 	return []string{fmt.Sprint("set ", settings)}, f.err
 }
 
+func (f *fake) Pause(_ context.Context, d time.Duration) error {
+	return f.ruled("pause "+d.String(), testPeer("self"))
+}
+func (f *fake) Resume(context.Context) error { return f.ruled("resume", testPeer("self")) }
+
 func (f *fake) Drain(_ context.Context, id peer.ID) error   { return f.ruled("drain", id) }
 func (f *fake) Undrain(_ context.Context, id peer.ID) error { return f.ruled("undrain", id) }
 func (f *fake) SetRole(_ context.Context, id peer.ID, role string) error {

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"iter"
+	"time"
 
 	"github.com/ipfs/boxo/files"
 	"github.com/ipfs/go-cid"
@@ -123,6 +124,9 @@ type Daemon interface {
 	// Set puts settings in force that a running daemon takes, all or none, and
 	// keeps them; it warns of what is done and may not be meant.
 	Set(ctx context.Context, settings map[string]string) (warnings []string, err error)
+	// Pause begins no fetch for a time, 0: until Resume.
+	Pause(ctx context.Context, d time.Duration) error
+	Resume(ctx context.Context) error
 }
 
 // What a token allows, and who knows it.

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -98,4 +99,29 @@ func (s *Server) setPolicy(c *call) error {
 		return err
 	}
 	return s.policy(c)
+}
+
+// pause begins no fetch for a while, or until resumed.
+func (s *Server) pause(c *call) error {
+	var d time.Duration
+	if text := c.params.get("for"); text != "" {
+		var err error
+		if d, err = time.ParseDuration(text); err != nil || d <= 0 {
+			c.params.bad("for", "a duration, as in 2h")
+		}
+	}
+	if err := c.params.err; err != nil {
+		return err
+	}
+	if err := s.deps.Daemon.Pause(c.ctx(), d); err != nil {
+		return err
+	}
+	return c.empty(http.StatusNoContent)
+}
+
+func (s *Server) resume(c *call) error {
+	if err := s.deps.Daemon.Resume(c.ctx()); err != nil {
+		return err
+	}
+	return c.empty(http.StatusNoContent)
 }

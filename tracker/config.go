@@ -35,6 +35,8 @@ type Config struct {
 
 	Grace func() time.Duration // that a copy outlives its cover, asked again and again; nil: 24h
 
+	Paused func() (until time.Time) // no fetch begins before; asked again and again; nil: never
+
 	Log *slog.Logger
 }
 
@@ -183,6 +185,9 @@ func (c Config) withDefaults() Config {
 	dur(&c.CallTime, 30*time.Second)
 	if c.Grace == nil {
 		c.Grace = func() time.Duration { return 24 * time.Hour }
+	}
+	if c.Paused == nil {
+		c.Paused = func() time.Time { return time.Time{} }
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -98,12 +98,18 @@ func (t *Tracker) start(ctx context.Context, workers *sync.WaitGroup) (next time
 	if t.faults.node.present() {
 		return time.Time{}, false // the probe wakes us
 	}
+	until := t.cfg.Paused()
+	paused := until.After(time.Now())
 	for {
-		j := t.queue.pick(slots{
+		free := slots{
 			moving:  t.cfg.Concurrency - t.busy.moving,
 			waiting: t.cfg.Waiting - t.busy.waiting,
 			release: t.cfg.Concurrency - t.busy.release,
-		})
+		}
+		if paused {
+			free.moving, free.waiting = 0, 0 // the beat notices the end
+		}
+		j := t.queue.pick(free)
 		if j == nil {
 			return next, some
 		}

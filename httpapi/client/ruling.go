@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -45,4 +46,18 @@ func (c *Client) Policy(ctx context.Context) (out []pinset.Rule, err error) {
 func (c *Client) SetPolicy(ctx context.Context, rules map[string]string) (out []pinset.Rule, err error) {
 	err = c.askJSON(ctx, "/policy", rules, &out)
 	return out, err
+}
+
+// Pause has the daemon begin no fetch for a time, 0: until Resume.
+func (c *Client) Pause(ctx context.Context, d time.Duration) error {
+	q := request{method: http.MethodPost, path: "/pause"}
+	if d > 0 {
+		q.query = url.Values{"for": {d.String()}}
+	}
+	return c.ask(ctx, q, nil)
+}
+
+// Resume ends a pause.
+func (c *Client) Resume(ctx context.Context) error {
+	return c.ask(ctx, request{method: http.MethodPost, path: "/resume"}, nil)
 }
