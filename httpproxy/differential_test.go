@@ -83,6 +83,22 @@ func TestAnswersAreKubos(t *testing.T) {
 	}
 }
 
+// TestTheEmbeddedNodeAnswersLikeKubo holds it to what Kubo's command line needs.
+func TestTheEmbeddedNodeAnswersLikeKubo(t *testing.T) {
+	ref := kubotest.Start(t)
+	p := startPeer(t, nil)
+	kubo := url(t, ref)
+	ask(t, kubo, request{path: "pin/rm?arg=" + emptied})
+	for i, tc := range embedded() {
+		t.Run(fmt.Sprintf("%03d %s", i, tc.path), func(t *testing.T) {
+			want, got := ask(t, kubo, tc.request), ask(t, p.api, tc.request)
+			if diff := tc.diff(want, got); diff != "" {
+				t.Errorf("%s\nKubo:  %d %s %q\nproxy: %d %s %q", diff, want.status, want.trailer, cut(want.body), got.status, got.trailer, cut(got.body))
+			}
+		})
+	}
+}
+
 func cut(s string) string { return s[:min(len(s), 1000)] }
 
 func (tc comparison) diff(want, got answer) string {
@@ -169,16 +185,19 @@ func note(out map[string]string, at string, v any) {
 	}
 }
 
+func tree() []file {
+	return []file{{"d", "", true}, {"d%2Fa.txt", "hello\n", false}, {"d%2Fb", "", true}, {"d%2Fb%2Fc.txt", "deep\n", false}}
+}
+
 // intercepted are the calls that the cluster answers.
 func intercepted() []comparison {
-	tree := []file{{"d", "", true}, {"d%2Fa.txt", "hello\n", false}, {"d%2Fb", "", true}, {"d%2Fb%2Fc.txt", "deep\n", false}}
 	return []comparison{
 		like(shape, "version"), like(shape, "version?number=true"), like(shape, "version?all=true"), get("version?number=perhaps"),
 		like(shape, "id"), get("id?arg=nobody"),
 		// add
 		with("add?progress=true", file{"a.txt", "hello\n", false}), with("add", file{"a.txt", "hello\n", false}), with("add?quieter=true&pin=true", file{"a.txt", "hello\n", false}),
 		with("add", file{"x", "1", false}, file{"y", "2", false}), with("add?wrap-with-directory=true", file{"x", "1", false}, file{"y", "2", false}),
-		with("add?recursive=true", tree...), with("add?cid-version=1", tree...), with("add?cid-version=1&raw-leaves=false", file{"a", "v1", false}),
+		with("add?recursive=true", tree()...), with("add?cid-version=1", tree()...), with("add?cid-version=1&raw-leaves=false", file{"a", "v1", false}),
 		with("add?hash=sha2-512", file{"a", "v1", false}), with("add?hash=blake3&cid-version=1", file{"a", "b3", false}), with("add?hash=nothing", file{"a", "b3", false}),
 		with("add?chunker=size-10", file{"a", strings.Repeat("chunks", 20), false}), with("add?chunker=bogus", file{"a", "b", false}),
 		with("add?trickle=true", file{"a", "trickled", false}), with("add?inline=true&inline-limit=64", file{"a", "tiny", false}),
@@ -242,5 +261,27 @@ func forwarded() []comparison {
 		like(refused, "diag/sys"), like(refused, "swarm/disconnect?arg=x"), like(refused, "block/rm?arg="+hello), like(refused, "nothing"), like(refused, "pin/nothing/more"), like(refused, "pubsub/ls"),
 		{request: request{method: "GET", path: "id"}}, {request: request{method: "HEAD", path: "id"}}, {request: request{method: "PUT", path: "pin/ls"}}, {request: request{method: "OPTIONS", path: "id"}}, {request: request{method: "DELETE", path: "pin/rm?arg=" + hello}},
 		like(refused, "/api/v0/id/../config/show"), like(refused, "/api/v0//config/show"), get("/api/v0/pin%2Fls?arg=" + rootOfD),
+	}
+}
+
+// embedded are calls that the embedded node answers as Kubo would.
+func embedded() []comparison {
+	return []comparison{
+		like(shape, "version"), like(shape, "id"),
+		with("add?progress=true", file{"a.txt", "hello\n", false}), with("add", tree()...), with("add?cid-version=1", tree()...), with("add?only-hash=true", file{"a", "not kept", false}),
+		with("add?wrap-with-directory=true", file{"x", "1", false}, file{"y", "2", false}), with("add?chunker=size-10", file{"a", strings.Repeat("chunks", 20), false}), with("add"), get("add"), with("add?silent=true", file{"a", "silent", false}),
+		with("add?pin-name=called", file{"n", "named", false}), with("add?cid-version=two", file{"n", "named", false}),
+		get("pin/ls?arg=" + hello), get("pin/ls?arg=" + rootOfD + "&type=recursive"), get("pin/ls?arg=" + world), get("pin/ls?type=bogus"), get("pin/ls?name=called&stream=true"), get("pin/ls?type=recursive"), get("pin/add?arg=" + childOfD), get("pin/add?arg=/ipfs/" + rootOfD + "/b"),
+		like(shape, "pin/add?progress=true&arg="+hello), get("pin/add?arg=" + hello + "&recursive=false"), get("pin/rm?arg=" + childOfD), get("pin/rm?arg=" + world), get("pin/verify?verbose=true"), get("pin/update?arg=" + hello + "&arg=" + childOfD), get("pin/add?arg=bogus"), get("pin/add?arg=/ipfs/" + rootOfD + "/nothing"),
+		get("cat?arg=" + childOfD), get("cat?arg=" + rootOfD), get("cat?arg=" + rootOfD + "/b/c.txt"), get("cat?arg=" + rootOfD + "/nothing"), get("cat"), get("cat?arg=bogus"), get("cat?arg=" + childOfD + "&offset=2"), get("cat?arg=" + childOfD + "&length=3"),
+		get("cat?arg=" + childOfD + "&offset=-1"), get("cat?arg=" + childOfD + "&offset=100"), get("cat?arg=" + childOfD + "&arg=" + rootOfD + "/a.txt&offset=1&length=6"), get("cat?offset=x&arg=" + hello),
+		get("ls?arg=" + rootOfD), get("ls?arg=" + rootOfD + "&stream=true"), get("ls?arg=/ipfs/" + rootOfD + "/b"), get("ls?arg=" + childOfD), get("ls?arg=" + rootOfD + "/nothing"), get("ls"), get("ls?arg=" + rootOfD + "&arg=" + rootOfD + "/b"),
+		like(head, "get?arg="+childOfD), get("get"), get("get?arg=bogus"),
+		get("refs?arg=" + rootOfD), get("refs?arg=" + rootOfD + "&recursive=true&unique=true"), get("refs?arg=" + rootOfD + "&edges=true&recursive=true"), get("refs?arg=" + rootOfD + "&recursive=true&max-depth=1"), get("refs?arg=" + rootOfD + "&edges=true&format=y"), get("refs"), get("refs?max-depth=x&arg=" + rootOfD), get("refs?arg=" + rootOfD + "&format=%3Csrc%3E%20%3Clinkname%3E"),
+		get("resolve?arg=/ipfs/" + rootOfD + "/b"), get("resolve?arg=/ipfs/" + rootOfD + "/nothing"), get("resolve"),
+		with("block/put", file{"b", "raw block", false}), with("block/put?mhtype=sha2-512&cid-codec=dag-cbor", file{"b", "\xa0", false}), with("block/put?mhtype=nothing", file{"b", "x", false}), get("block/put"), with("block/put?pin=true", file{"b", "pinned block", false}, file{"c", "another", false}),
+		get("block/get?arg=" + childOfD), get("block/get"), get("block/get?arg=bogus"), get("block/stat?arg=" + rootOfD + "/b"), get("block/stat?arg=" + rootOfD + "&cid-base=base32"),
+		get("dag/get?arg=" + rootOfD), get("dag/get?arg=" + childOfD), get("dag/get?arg=" + rootOfD + "&output-codec=dag-cbor"), get("dag/get?arg=" + rootOfD + "&output-codec=bogus"), get("dag/resolve?arg=" + rootOfD + "/b"), get("dag/stat?arg=" + rootOfD + "&progress=false"),
+		get("swarm/peers"), like(shape, "swarm/addrs/local"), get("swarm/connect"), like(refused, "files/ls"), like(refused, "dag/export?arg="+hello), like(refused, "config/show"), like(shape, "repo/stat"), get("repo/gc?silent=true"),
 	}
 }

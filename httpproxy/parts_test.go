@@ -3,6 +3,7 @@ package httpproxy
 import (
 	"encoding/hex"
 	"io"
+	"log/slog"
 	"net/url"
 	"testing"
 
@@ -10,6 +11,8 @@ import (
 
 	"github.com/pinfold/pinfold/pinset"
 )
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func TestWaitingIsMet(t *testing.T) {
 	at := func(n int) []peer.ID { return make([]peer.ID, n) }

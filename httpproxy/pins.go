@@ -63,7 +63,8 @@ func (c *call) resolve(arg string) (cid.Cid, error) {
 		return im.RootCid(), nil
 	}
 	if c.s.deps.Kubo == nil {
-		return c.s.deps.Blocks.Resolve(c.ctx, p.String())
+		k, err := c.s.deps.Blocks.Resolve(c.ctx, p.String())
+		return k, said(err)
 	}
 	var m struct {
 		Cid struct {

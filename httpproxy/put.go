@@ -8,6 +8,7 @@ import (
 
 	"github.com/ipfs/boxo/files"
 	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
 
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -21,6 +22,9 @@ type linkMessage struct {
 // library stops sending once an answer begins would lose blocks, and ipfs-cluster
 // does (golang/go#15527).
 func (c *call) blockPut() error {
+	if c.s.deps.Kubo == nil {
+		return c.putHere()
+	}
 	return c.put(func(line []byte) (cid.Cid, error) {
 		var m struct{ Key string }
 		if err := json.Unmarshal(line, &m); err != nil {
@@ -38,6 +42,69 @@ func (c *call) dagPut() error {
 		}
 		return cid.Decode(m.Cid.To)
 	})
+}
+
+// putHere is block/put over the embedded node.
+func (c *call) putHere() error {
+	codecs := map[string]uint64{"": cid.Raw, "raw": cid.Raw, "dag-pb": cid.DagProtobuf, "dag-cbor": cid.DagCBOR, "dag-json": cid.DagJSON}
+	kind, ok := codecs[c.opts["cid-codec"]]
+	if _, old := c.opts["format"]; old || !ok {
+		return kuboError("block put: of the codecs, pinfold's embedded IPFS node knows raw, dag-pb, dag-cbor and dag-json, and no --format")
+	}
+	hash := uint64(multihash.SHA2_256)
+	if name := c.opts["mhtype"]; name != "" {
+		if hash, ok = multihash.Names[name]; !ok {
+			return kuboError("unrecognized multihash function: %s", name)
+		}
+	}
+	form := cid.Prefix{Version: 1, Codec: kind, MhType: hash, MhLength: c.number("mhlen", -1)}
+	dir, err := c.files()
+	if err != nil {
+		return err
+	}
+	e, err := c.encoder()
+	if err != nil {
+		return err
+	}
+	var held []byte
+	var roots []pinset.Added
+	it := dir.Entries()
+	for it.Next() {
+		k, size, err := c.putOne(it.Node(), form)
+		if err != nil {
+			return c.answerHeld(held, err)
+		}
+		held = append(held, encode(blockMessage{e.encode(k), size})...)
+		if c.flag("pin", false) {
+			roots = append(roots, pinset.Added{CID: k})
+		}
+	}
+	if err := it.Err(); err != nil {
+		return c.answerHeld(held, kuboError("%v", err))
+	}
+	return c.answerHeld(held, c.adopt("", one, roots...))
+}
+
+// maxBlock is the largest block that bitswap moves.
+const maxBlock = 2 << 20
+
+func (c *call) putOne(nd files.Node, form cid.Prefix) (cid.Cid, int, error) {
+	f, ok := nd.(files.File)
+	if !ok {
+		return cid.Undef, 0, kuboError("expected a file")
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxBlock+1))
+	if err != nil {
+		return cid.Undef, 0, kuboError("%v", err)
+	}
+	if len(data) > maxBlock {
+		return cid.Undef, 0, kuboError("produced block is over 2MiB: big blocks can't be exchanged with other peers. consider using UnixFS for automatic chunking of bigger files, or pass --allow-big-block to override")
+	}
+	k, err := form.Sum(data)
+	if err != nil {
+		return cid.Undef, 0, kuboError("%v", err)
+	}
+	return k, len(data), said(c.s.deps.Blocks.PutBlock(c.ctx, k, data))
 }
 
 // put stores blocks at Kubo and pins each in the cluster, if that was asked for.

@@ -44,7 +44,7 @@ func (c *call) parse(tail []string) error {
 			return err
 		}
 	}
-	if len(c.args) < len(c.cmd.args) {
+	if len(c.args) < len(c.cmd.args) && !c.cmd.sent {
 		return badRequest("argument %q is required", c.cmd.args[len(c.args)])
 	}
 	return nil

@@ -82,6 +82,8 @@ type Blocks interface {
 	Resolve(ctx context.Context, path string) (cid.Cid, error)
 	// PutBlock keeps a block, unless garbage is collected before it is pinned.
 	PutBlock(ctx context.Context, c cid.Cid, data []byte) error
+	// Connected are the nodes it is connected to: addresses that end in /p2p/.
+	Connected(ctx context.Context) []string
 	// Links are the CIDs that a block links to, with their names and sizes.
 	Links(ctx context.Context, c cid.Cid) ([]pinset.Link, error)
 }

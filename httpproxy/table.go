@@ -54,7 +54,7 @@ func everywhere() []option {
 func (s *Server) table() []*command {
 	read, pin := pinset.ScopeRead, pinset.ScopePin
 	path, r := []string{"ipfs-path"}, option{"recursive,r", flag}
-	return slices.Concat(s.forwarded(), []*command{
+	return slices.Concat(s.forwarded(), locals(), []*command{
 		{name: "version", scope: read, options: []option{{"number,n", flag}, {"commit", flag}, {"repo", flag}, {"all", flag}}, run: (*call).version},
 		{name: "id", scope: read, options: []option{{"format,f", word}, {"peerid-base", word}}, run: (*call).id},
 		{name: "pin/add", scope: pin, args: path, stdin: true, run: (*call).pinAdd,
@@ -96,15 +96,13 @@ func provide() []option {
 func (s *Server) forwarded() []*command {
 	var out []*command
 	for scope, names := range map[pinset.Scope]string{
-		pinset.ScopeRead: `commands cat get ls refs refs/local resolve name/resolve
-			block/get block/stat dag/get dag/stat dag/export dag/resolve
-			swarm/peers swarm/addrs swarm/addrs/local swarm/addrs/listen
+		pinset.ScopeRead: `commands refs/local name/resolve dag/export swarm/addrs
 			stats/bw stats/bitswap bitswap/stat bitswap/wantlist bitswap/ledger repo/version repo/ls
 			routing/findprovs routing/findpeer
 			cid/base32 cid/bases cid/codecs cid/format cid/hashes cid/inspect
 			multibase/decode multibase/encode multibase/list multibase/transcode
 			pin/remote/service/ls log/ls provide/stat`,
-		pinset.ScopePin:   "swarm/connect routing/provide",
+		pinset.ScopePin:   "routing/provide",
 		pinset.ScopeFiles: "files/ls files/stat files/read files/cp files/mv files/rm files/mkdir files/write files/flush files/chcid files/chmod files/touch",
 	} {
 		for name := range strings.FieldsSeq(names) {

@@ -3,8 +3,10 @@ package ipfsnode
 import (
 	"context"
 
+	"github.com/ipfs/boxo/ipld/merkledag"
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
+	ipld "github.com/ipfs/go-ipld-format"
 	ipldlegacy "github.com/ipfs/go-ipld-legacy"
 
 	"github.com/pinfold/pinfold/pinset"
@@ -34,6 +36,16 @@ func (n *Node) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
 		return nil, err
 	}
 	return nd.RawData(), nil
+}
+
+// Connected are the nodes that this one is connected to, as addresses that end in
+// /p2p/ and their id.
+func (n *Node) Connected(context.Context) []string {
+	var out []string
+	for _, c := range n.swarm.host.Network().Conns() {
+		out = append(out, c.RemoteMultiaddr().String()+"/p2p/"+c.RemotePeer().String())
+	}
+	return out
 }
 
 // PutBlock keeps a block and syncs it. It stays until garbage is collected, unless
@@ -69,7 +81,12 @@ func (n *Node) Links(ctx context.Context, c cid.Cid) ([]pinset.Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	nd, err := ipldlegacy.NewDecoder().DecodeNode(ctx, b)
+	var nd ipld.Node
+	if c.Type() == cid.DagProtobuf {
+		nd, err = merkledag.DecodeProtobufBlock(b)
+	} else {
+		nd, err = ipldlegacy.NewDecoder().DecodeNode(ctx, b)
+	}
 	if err != nil {
 		return nil, pinset.Invalid("block %s: cannot read its links: %w", c, err)
 	}

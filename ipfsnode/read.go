@@ -169,13 +169,13 @@ func step(ctx context.Context, dag ipld.DAGService, nd ipld.Node, names []string
 	if err == nil {
 		next, err := dir.Find(ctx, names[0])
 		if errors.Is(err, os.ErrNotExist) {
-			err = pinset.NotFound("no entry %q in %s", names[0], nd.Cid())
+			err = pinset.NotFound("no link named %q under %s", names[0], nd.Cid())
 		}
 		return next, names[1:], err
 	}
 	link, rest, err := nd.ResolveLink(names)
 	if err != nil || link == nil {
-		return nil, nil, pinset.NotFound("no link %q in %s", names[0], nd.Cid())
+		return nil, nil, pinset.NotFound("no link named %q under %s", names[0], nd.Cid())
 	}
 	next, err := dag.Get(ctx, link.Cid)
 	return next, rest, err
