@@ -51,7 +51,7 @@ func TestAPlanIsWhatHappens(t *testing.T) {
 			before[m.Name]++
 		}
 	}
-	o, err := p.Outlook(t.Context(), []string{"give:peer1=8TB"})
+	o, err := p.Outlook(t.Context(), []string{"give:peer1=1.5TB"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestAPlanIsWhatHappens(t *testing.T) {
 		t.Fatalf("planning changed the record: %+v", rec)
 	}
 	rec := r.ids.Record(1)
-	rec.Lent, rec.Seq = 8e12, 2
+	rec.Lent, rec.Seq = 15e11, 2
 	if _, err := r.log.commit(r.ids.ID(1), Op{Key: identity.MemberKey(rec.Peer), Value: r.ids.Seal(1, rec)}); err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestAPlanIsWhatHappens(t *testing.T) {
 	if in, out := moved(o); in != o.Moved || in != out || o.Moved.Copies == 0 || o.Least.Copies > o.Moved.Copies {
 		t.Errorf("moved %+v, at members in %+v, out %+v, least %+v", o.Moved, in, out, o.Least)
 	}
-	if m := prospectOf(t, o, "peer1"); m.Lent != (pinset.BeforeAfter{Before: 1e12, After: 8e12}) {
+	if m := prospectOf(t, o, "peer1"); m.Lent != (pinset.BeforeAfter{Before: 1e12, After: 15e11}) {
 		t.Errorf("peer1 lends %+v", m.Lent)
 	}
 	if o.Pins != pins || o.Bytes != pins*1e9 || o.Unsized != 0 || o.Thin != 0 {
