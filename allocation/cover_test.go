@@ -114,7 +114,7 @@ func TestBeingReachableIsNoInput(t *testing.T) {
 	}
 	got := [][]string{fields(Member{}), fields(Item{}), fields(Policy{})}
 	want := [][]string{
-		{"ID", "Cap", "InCap", "Phi", "Domains", "Tags", "Mirror", "Mirrors", "State", "Incarnation"},
+		{"ID", "Cap", "InCap", "Phi", "Domains", "Tags", "Mirror", "Mirrors", "State", "Incarnation", "Seat"},
 		{"Hash", "Want", "Tags", "Include", "Size"},
 		{"Algo", "FillDays", "StrictShare", "MirrorsCount", "SoftSpread", "Replication"},
 	}

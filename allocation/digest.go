@@ -22,6 +22,7 @@ const digestDomain = "pinfold/members/1"
 //	              uvarint count, then of each id: uvarint length, bytes; sorted
 //	state         1 byte: 0 active, 1 draining, 2 left
 //	incarnation   8 bytes, big-endian
+//	seat          where it is another's: uvarint length, bytes; else nothing
 //
 // m is normalised: its tags and mirrors are sorted.
 func (m *Member) tuple() []byte {
@@ -42,7 +43,11 @@ func (m *Member) tuple() []byte {
 		b = append(b, mirror)
 	}
 	b = append(b, byte(m.State))
-	return binary.BigEndian.AppendUint64(b, m.Incarnation)
+	b = binary.BigEndian.AppendUint64(b, m.Incarnation)
+	if m.seat() != m.ID {
+		b = appendText(b, string(m.Seat))
+	}
+	return b
 }
 
 func appendTexts[T ~string](b []byte, list []T) []byte {

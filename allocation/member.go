@@ -54,7 +54,16 @@ type Member struct {
 	Mirror      bool      // holds everything beside the others
 	Mirrors     []peer.ID // holds what these hold, beside the others; in any order
 	State       State
-	Incarnation uint64 // raised when it comes back
+	Incarnation uint64  // raised when it comes back
+	Seat        peer.ID // whose draws it has: the member's that it replaced; "": its own
+}
+
+// seat is whose draws the member has.
+func (m *Member) seat() peer.ID {
+	if m.Seat != "" {
+		return m.Seat
+	}
+	return m.ID
 }
 
 // effective is E(m): the share of the cluster's data that m asks for, in MiB.

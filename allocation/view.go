@@ -55,7 +55,7 @@ func NewView(members []Member, p Policy) *View {
 	for i := range v.members {
 		m := &v.members[i]
 		v.effective = append(v.effective, m.effective(v.policy.FillDays))
-		v.keys = append(v.keys, key(memberDomain, m.ID))
+		v.keys = append(v.keys, key(memberDomain, m.seat()))
 		v.index[m.ID] = int32(i)
 		if m.Mirror && m.State == Active {
 			v.archives = append(v.archives, int32(i))

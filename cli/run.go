@@ -71,7 +71,7 @@ func app(s Streams) *cli.App {
 		},
 		Commands: []*cli.Command{
 			upCommand(), initCommand(), joinCommand(), inviteCommand(), leaveCommand(),
-			giveCommand(), setCommand(), drainCommand(), undrainCommand(), evictCommand(), roleCommand(), policyCommand(), pauseCommand(), resumeCommand(),
+			giveCommand(), setCommand(), drainCommand(), undrainCommand(), evictCommand(), roleCommand(), policyCommand(), pauseCommand(), resumeCommand(), replaceCommand(),
 			addCommand(), pinCommand(), statusCommand(), peersCommand(), recoverCommand(),
 			mirrorCommand(), explainCommand(), planCommand(), balanceCommand(),
 			getCommand(), catCommand(), lsCommand(), gcCommand(),

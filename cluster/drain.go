@@ -13,16 +13,16 @@ import (
 // Drain has a member take nothing new and hand over what it holds: this peer, or,
 // for an admin, another one that can be reached.
 func (c *Cluster) Drain(ctx context.Context, id peer.ID) error {
-	return c.wish(ctx, id, ask.Drain)
+	return c.wish(ctx, id, ask.Request{What: ask.Drain})
 }
 
 // Undrain makes a member take its share again.
 func (c *Cluster) Undrain(ctx context.Context, id peer.ID) error {
-	return c.wish(ctx, id, ask.Undrain)
+	return c.wish(ctx, id, ask.Request{What: ask.Undrain})
 }
 
 // wish has a member restate itself. Nobody can sign for another, so it is asked.
-func (c *Cluster) wish(ctx context.Context, id peer.ID, what string) error {
+func (c *Cluster) wish(ctx context.Context, id peer.ID, what ask.Request) error {
 	if id == c.self {
 		return c.amend(ctx, stateOf(what))
 	}
@@ -30,32 +30,64 @@ func (c *Cluster) wish(ctx context.Context, id peer.ID, what string) error {
 		return err
 	}
 	if !c.reachable()[id] {
-		return pinset.Errorf(pinset.KindUnavailable, "%s cannot be reached: only it can sign that it drains", c.nameOf(id)).
+		return pinset.Errorf(pinset.KindUnavailable, "%s cannot be reached: only it can sign its record", c.nameOf(id)).
 			WithHint("if it is gone for good: pinfold evict %s", c.nameOf(id))
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AskTime)
 	defer cancel()
-	_, err := askOne(ctx, c.parts.Network, id, ask.Request{What: what})
+	_, err := askOne(ctx, c.parts.Network, id, what)
 	return err
 }
 
-func stateOf(what string) func(*identity.Record) error {
+func stateOf(what ask.Request) func(*identity.Record) error {
 	return func(r *identity.Record) error {
-		if r.State = identity.Active; what == ask.Drain {
+		switch what.What {
+		case ask.Drain:
 			r.State = identity.Draining
+		case ask.Undrain:
+			r.State = identity.Active
+		case ask.Replace:
+			r.Seat = what.Peer
 		}
 		return nil
 	}
 }
 
 // obey does what an admin asks of this peer's record.
-func (m *Members) obey(ctx context.Context, from peer.ID, what string) error {
+func (m *Members) obey(ctx context.Context, from peer.ID, what ask.Request) error {
 	a := m.base.State.Authority()
 	if !a.Is(from) || a.Role(from) != identity.RoleAdmin {
 		return pinset.Errorf(pinset.KindForbidden, "%s is no admin", from)
 	}
-	m.cfg.Log.Info("an admin changes this peer's state", "peer", from, "what", what)
+	m.cfg.Log.Info("an admin changes this peer's record", "peer", from, "what", what.What)
 	return m.amend(ctx, stateOf(what))
+}
+
+// Replace puts a member in the place of another, present or gone: it gets exactly
+// what that one held, as far as it lends as much, and nothing else moves; the old
+// one drains. KindUnavailable: the old one could not be told.
+func (c *Cluster) Replace(ctx context.Context, old, by peer.ID) error {
+	a := c.base.State.Authority()
+	if err := c.mustAdmin(by); err != nil {
+		return err
+	}
+	switch {
+	case old == by:
+		return pinset.Invalid("replace %s by itself", c.nameOf(old))
+	case !a.Ever(old):
+		return pinset.NotFound("%s was never a member", old).WithHint("pinfold peers")
+	}
+	seat := old
+	if m, ok := a.Member(old); ok && m.Seat != "" {
+		seat = m.Seat // it took somebody's place itself
+	}
+	if err := c.wish(ctx, by, ask.Request{What: ask.Replace, Peer: seat}); err != nil || !a.Is(old) {
+		return err
+	}
+	if err := c.Drain(ctx, old); err != nil {
+		return pinset.Wrap(pinset.KindOf(err), err, "%s has its place now, but it did not drain", c.nameOf(by))
+	}
+	return nil
 }
 
 // mustAdmin is nil if this peer may rule over another member.

@@ -9,7 +9,10 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/pinfold/pinfold/allocation"
+	"github.com/pinfold/pinfold/cluster/internal/ask"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -103,7 +106,7 @@ func TestDraining(t *testing.T) {
 func TestOnlyAnAdminIsObeyed(t *testing.T) {
 	r := newRig(t, 3)
 	for from, kind := range map[int]pinset.Kind{1: pinset.KindForbidden, 0: 0} {
-		err := r.peers[2].obey(context.Background(), r.ids.ID(from), "drain")
+		err := r.peers[2].obey(context.Background(), r.ids.ID(from), ask.Request{What: ask.Drain})
 		if (err != nil) != (kind != 0) || err != nil && pinset.KindOf(err) != kind {
 			t.Errorf("asked by peer %d: %v, want kind %v", from, err, kind)
 		}
@@ -144,5 +147,44 @@ func TestRolesChangeWhileTheyRun(t *testing.T) {
 		if pinset.KindOf(err) != tc.kind || !strings.Contains(fmt.Sprint(err), tc.say) || pinset.HintOf(err) == "" {
 			t.Errorf("a role %s: %v, want %v that says %q, with a hint", name, err, tc.kind, tc.say)
 		}
+	}
+}
+
+// TestReplacingMovesOnlyWhatTheOldOneHeld: the new member gets all of that.
+func TestReplacingMovesOnlyWhatTheOldOneHeld(t *testing.T) {
+	r := newRig(t, 6)
+	old, by := r.ids.ID(2), r.ids.ID(5)
+	r.rewrite(5, func(rec *identity.Record) { rec.State = identity.Draining }) // it is not there yet
+	holders := func(i int) []peer.ID {
+		return slices.Sorted(slices.Values(r.peers[0].View().Allocate(allocation.Item{Hash: cidN(i).Hash()}).Holders))
+	}
+	var before [][]peer.ID
+	for i := range 200 {
+		before = append(before, holders(i))
+	}
+	if err := r.peers[1].Replace(context.Background(), old, by); pinset.KindOf(err) != pinset.KindForbidden {
+		t.Errorf("by no admin: %v", err)
+	}
+	if err := r.peers[0].Replace(context.Background(), old, by); err != nil {
+		t.Fatal(err)
+	}
+	r.rewrite(5, func(rec *identity.Record) { rec.State = identity.Active })
+	moved := 0
+	for i, want := range before {
+		want = slices.Clone(want)
+		if at := slices.Index(want, old); at >= 0 {
+			want[at] = by
+			moved++
+		}
+		if slices.Sort(want); !slices.Equal(holders(i), want) {
+			t.Fatalf("item %d: held by %v, want %v", i, holders(i), want)
+		}
+	}
+	if m, _ := r.log.authority.Member(old); m.State != identity.Draining || moved == 0 {
+		t.Errorf("the old one is %s, %d items moved", m.State, moved)
+	}
+	r.split(3)
+	if err := r.peers[0].Replace(context.Background(), r.ids.ID(3), r.ids.ID(4)); pinset.KindOf(err) != pinset.KindUnavailable || !strings.Contains(pinset.HintOf(err), "evict") {
+		t.Errorf("who cannot be told: %v", err)
 	}
 }

@@ -102,7 +102,7 @@ func allocationInput(a *identity.Authority) ([]allocation.Member, allocation.Pol
 	for _, r := range a.Members() {
 		m := allocation.Member{
 			ID: r.Peer, Cap: r.Lent >> 20, Phi: r.Phi, Domains: r.Domains, Tags: r.Tags,
-			Mirror: slices.Contains(r.Mirrors, pinset.MirrorAll), Mirrors: mirroredMembers(r.Mirrors), Incarnation: r.Incarnation,
+			Mirror: slices.Contains(r.Mirrors, pinset.MirrorAll), Mirrors: mirroredMembers(r.Mirrors), Incarnation: r.Incarnation, Seat: r.Seat,
 		}
 		if r.InPerDay > 0 {
 			m.InCap = max(1, r.InPerDay>>20) // 0 would be no limit

@@ -54,7 +54,7 @@ func (m *Members) amend(ctx context.Context, change func(*identity.Record) error
 // sameWish says whether two records say the same.
 func sameWish(a, b identity.Record) bool {
 	return a.Name == b.Name && a.Lent == b.Lent && a.InPerDay == b.InPerDay && a.Phi == b.Phi && a.State == b.State &&
-		a.Incarnation == b.Incarnation && slices.Equal(a.Domains, b.Domains) && slices.Equal(a.Tags, b.Tags) && slices.Equal(a.Mirrors, b.Mirrors)
+		a.Incarnation == b.Incarnation && a.Seat == b.Seat && slices.Equal(a.Domains, b.Domains) && slices.Equal(a.Tags, b.Tags) && slices.Equal(a.Mirrors, b.Mirrors)
 }
 
 // memberNamed finds the member that people mean by a name or an id. KindNotFound:

@@ -39,8 +39,8 @@ func (m *Members) Answer(ctx context.Context, from peer.ID, question []byte, yie
 		return send(ask.Frame{Member: &about})
 	case ask.All:
 		return m.sendAll(ctx, parts.Tracker, send)
-	case ask.Drain, ask.Undrain:
-		if err := m.obey(ctx, from, r.What); err != nil {
+	case ask.Drain, ask.Undrain, ask.Replace:
+		if err := m.obey(ctx, from, r); err != nil {
 			return err
 		}
 		return send(ask.Frame{})

@@ -353,3 +353,36 @@ func TestATypoOfARegionIsWarnedOf(t *testing.T) {
 		t.Errorf("warned of %q, %v", warned, err)
 	}
 }
+
+// TestReplacingMovesNothingElse: what the others hold stays where it is, at every
+// moment, counted at the IPFS nodes.
+func TestReplacingMovesNothingElse(t *testing.T) {
+	r := newRig(t, 3, map[string]string{"tracker.grace": "1s"})
+	const n = 20
+	r.kept(n, 2)
+	old := r.peers[2]
+	var had [2][]bool
+	for i := range n {
+		for j, p := range r.peers[:2] {
+			had[j] = append(had[j], p.holds(t, i))
+		}
+	}
+	by := r.join(map[string]string{"tracker.grace": "10m"})
+	members(t, r.peers[0], 4)
+	if err := r.peers[0].Replace(t.Context(), old.id(t), by.id(t)); err != nil {
+		t.Fatal(err)
+	}
+	r.watched(n, 2, "the new one has what the old one had", func() error {
+		for i := range n {
+			if old.holds(t, i) {
+				return fmt.Errorf("the old one holds %d", i)
+			}
+			for j, p := range r.peers[:2] {
+				if had[j][i] != p.holds(t, i) {
+					return fmt.Errorf("member %d has other items than before: %d", j, i)
+				}
+			}
+		}
+		return nil
+	})
+}

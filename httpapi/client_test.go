@@ -365,6 +365,10 @@ func conformRuling(t *testing.T, s *served, c *Client) {
 	if err := c.SetRole(ctx, bob, ""); pinset.KindOf(err) != pinset.KindInvalid {
 		t.Errorf("no role: %v", err)
 	}
+	if err := c.Replace(ctx, bob, testPeer("carol")); err != nil || s.rulings[len(s.rulings)-1] != "replace by "+testPeer("carol").String()+" "+bob.String() {
+		t.Errorf("replace: %v, %v", s.rulings, err)
+	}
+	s.rulings = s.rulings[:len(s.rulings)-1]
 	if err := errors.Join(c.Pause(ctx, 0), c.Pause(ctx, 2*time.Hour), c.Resume(ctx)); err != nil {
 		t.Errorf("pause and resume: %v", err)
 	}

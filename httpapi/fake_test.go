@@ -83,6 +83,10 @@ func (f *fake) Pause(_ context.Context, d time.Duration) error {
 }
 func (f *fake) Resume(context.Context) error { return f.ruled("resume", testPeer("self")) }
 
+func (f *fake) Replace(_ context.Context, old, by peer.ID) error {
+	return f.ruled("replace by "+by.String(), old)
+}
+
 func (f *fake) Drain(_ context.Context, id peer.ID) error   { return f.ruled("drain", id) }
 func (f *fake) Undrain(_ context.Context, id peer.ID) error { return f.ruled("undrain", id) }
 func (f *fake) SetRole(_ context.Context, id peer.ID, role string) error {

@@ -74,6 +74,8 @@ type Ruling interface {
 	Drain(ctx context.Context, id peer.ID) error
 	Undrain(ctx context.Context, id peer.ID) error
 	SetRole(ctx context.Context, id peer.ID, role string) error
+	// Replace puts a member in the place of another, which drains.
+	Replace(ctx context.Context, old, by peer.ID) error
 }
 
 // Policy is what the admins rule for everyone.

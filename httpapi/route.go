@@ -82,6 +82,7 @@ func (s *Server) routes() []route {
 		{"POST", "/cluster/join", admin, nil, s.join, own},
 		{"POST", "/cluster/invite", admin, nil, s.invite, none},
 		{"POST", "/cluster/leave", admin, nil, s.leave, none},
+		{"POST", "/peers/{id}/replace", admin, []string{"by"}, s.replace, none},
 		{"POST", "/pause", admin, []string{"for"}, s.pause, none},
 		{"POST", "/resume", admin, nil, s.resume, none},
 		{"GET", "/config", admin, nil, s.config, none},

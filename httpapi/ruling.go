@@ -125,3 +125,15 @@ func (s *Server) resume(c *call) error {
 	}
 	return c.empty(http.StatusNoContent)
 }
+
+// replace puts the member named by "by" in the place of the one in the path.
+func (s *Server) replace(c *call) error {
+	by, err := peer.Decode(c.params.get("by"))
+	if err != nil {
+		c.params.bad("by", "the peer id of a member")
+	}
+	if err := c.params.err; err != nil {
+		return err
+	}
+	return c.rule(func(ctx context.Context, r Ruling, id peer.ID) error { return r.Replace(ctx, id, by) })
+}

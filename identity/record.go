@@ -60,6 +60,7 @@ type Record struct {
 	SecretGen   uint64      // generation of the secret that Proof is under
 	Seq         uint64      // from 1, rising with every record of this peer
 	Level       uint64      // feature level it understands
+	Seat        peer.ID     // whose place it took among the holders, "": its own
 
 	extra canon.Extra
 }
@@ -80,6 +81,7 @@ type memberRecord struct {
 	SecretGen   uint64   `cbor:"gen,omitempty"`
 	Seq         uint64   `cbor:"seq"`
 	Level       uint64   `cbor:"level"`
+	Seat        []byte   `cbor:"seat,omitempty"`
 }
 
 // Seal validates and signs the record: the value of MemberKey(r.Peer).
@@ -93,7 +95,7 @@ func (r Record) Seal(k Key, c ClusterID) ([]byte, error) {
 	payload, err := canon.MarshalKeeping(memberRecord{
 		Peer: []byte(r.Peer), Name: r.Name, Proof: r.Proof, Lent: r.Lent, InPerDay: r.InPerDay, Phi: r.Phi,
 		Domains: r.Domains, Tags: r.Tags, Mirrors: r.Mirrors, State: r.State.String(), Incarnation: r.Incarnation,
-		IPFSPeer: []byte(r.IPFSPeer), SecretGen: r.SecretGen, Seq: r.Seq, Level: r.Level,
+		IPFSPeer: []byte(r.IPFSPeer), SecretGen: r.SecretGen, Seq: r.Seq, Level: r.Level, Seat: []byte(r.Seat),
 	}, r.extra)
 	if err != nil {
 		return nil, fmt.Errorf("sign member record of %s: %w", r.Peer, err)
@@ -142,6 +144,11 @@ func decodeRecord(payload []byte) (Record, error) {
 	if len(w.IPFSPeer) > 0 {
 		if r.IPFSPeer, err = peer.IDFromBytes(w.IPFSPeer); err != nil {
 			return Record{}, fmt.Errorf("IPFS node's peer id: %w", err)
+		}
+	}
+	if len(w.Seat) > 0 {
+		if r.Seat, err = peer.IDFromBytes(w.Seat); err != nil {
+			return Record{}, fmt.Errorf("peer id of its seat: %w", err)
 		}
 	}
 	switch w.State {

@@ -61,3 +61,8 @@ func (c *Client) Pause(ctx context.Context, d time.Duration) error {
 func (c *Client) Resume(ctx context.Context) error {
 	return c.ask(ctx, request{method: http.MethodPost, path: "/resume"}, nil)
 }
+
+// Replace puts a member in the place of another, which drains.
+func (c *Client) Replace(ctx context.Context, old, by peer.ID) error {
+	return c.ask(ctx, request{method: http.MethodPost, path: "/peers/" + old.String() + "/replace", query: url.Values{"by": {by.String()}}}, nil)
+}

@@ -19,6 +19,7 @@ const (
 	About   = "about"   // the member: one About frame
 	Item    = "item"    // one CID: one frame with one Local
 	All     = "all"     // everything that is, shall be or was to be there: frames of Locals in the pinset's order
+	Replace = "replace" // of an admin: take the place of the member named; answered by an empty frame
 	Drain   = "drain"   // of an admin: hand over what is held; answered by an empty frame
 	Undrain = "undrain" // of an admin: take a share again; answered so too
 	Recover = "recover" // try again what failed: of one CID, or, without one, all; answered like Item, or with an empty frame
@@ -28,16 +29,18 @@ const (
 type Request struct {
 	What string
 	CID  cid.Cid // for Item and Recover
+	Peer peer.ID // for Replace
 }
 
 type request struct {
 	What string `cbor:"q"`
 	CID  []byte `cbor:"c,omitempty"`
+	Peer []byte `cbor:"p,omitempty"`
 }
 
 // Encode returns the request's bytes.
 func (r Request) Encode() ([]byte, error) {
-	w := request{What: r.What}
+	w := request{What: r.What, Peer: []byte(r.Peer)}
 	if r.CID.Defined() {
 		w.CID = r.CID.Bytes()
 	}
@@ -52,9 +55,9 @@ func ParseRequest(b []byte) (Request, error) {
 	}
 	r := Request{What: w.What}
 	switch w.What {
-	case About, Item, All, Recover, Drain, Undrain:
+	case About, Item, All, Recover, Drain, Undrain, Replace:
 	default:
-		return Request{}, fmt.Errorf("question %q: want about, item, all, recover, drain or undrain", clean(w.What))
+		return Request{}, fmt.Errorf("question %q: want about, item, all, recover, drain, undrain or replace", clean(w.What))
 	}
 	if len(w.CID) > 0 {
 		c, err := cid.Cast(w.CID)
@@ -62,6 +65,13 @@ func ParseRequest(b []byte) (Request, error) {
 			return Request{}, fmt.Errorf("read question: %w", err)
 		}
 		r.CID = c
+	}
+	if w.What == Replace {
+		id, err := peer.IDFromBytes(w.Peer)
+		if err != nil {
+			return Request{}, fmt.Errorf("read question: %w", err)
+		}
+		r.Peer = id
 	}
 	if w.What == Item && !r.CID.Defined() {
 		return Request{}, fmt.Errorf("read question: no cid")

@@ -89,6 +89,8 @@ func TestRequests(t *testing.T) {
 		{"recover all", Request{What: Recover}, true},
 		{"recover one", Request{What: Recover, CID: k(1)}, true},
 		{"drain", Request{What: Drain}, true},
+		{"replace", Request{What: Replace, Peer: identitytest.Key(t, 1).ID()}, true},
+		{"replace nobody", Request{What: Replace}, false},
 		{"something else", Request{What: "sudo"}, false},
 		{"nothing", Request{}, false},
 	} {
