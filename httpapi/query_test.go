@@ -39,7 +39,7 @@ func TestMalformed(t *testing.T) {
 		{"POST", good + "?replication-min=3&replication-max=2", []string{"replication-min", "3..2"}},
 		{"POST", good + "?replication-max=2", []string{"replication", "0..2"}},
 		{"POST", good + "?replication=99999999999", []string{"replication", "99999999999"}},
-		{"POST", good + "?replication=-2", []string{"-2..-2"}},
+		{"POST", good + "?replication=-2", []string{"replication -2"}},
 		{"POST", good + "?mode=deep", []string{"mode", `"deep"`, "recursive or direct"}},
 		{"POST", good + "?name=a&name=b", []string{"name", "2 times"}},
 		{"POST", good + "?name=" + strings.Repeat("x", 201), []string{"name", "201", "200"}},
