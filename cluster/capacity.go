@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -19,7 +20,7 @@ const usableUpTo = 5
 func (c *Cluster) Capacity(context.Context) (pinset.Capacity, error) {
 	a, view := c.base.State.Authority(), c.View()
 	sum := c.sums()
-	out := pinset.Capacity{Members: len(a.Members()), Lent: sum.lent << 20}
+	out := pinset.Capacity{Members: len(a.Members()), Lent: sum.lent}
 	nodes := map[peer.ID]uint64{} // used, by IPFS node
 	for _, r := range a.Members() {
 		used := c.lastUsed(r.Peer)
@@ -62,7 +63,7 @@ func (c *Cluster) lastUsed(id peer.ID) uint64 {
 type sums struct {
 	of    *identity.Authority
 	twins twins
-	lent  uint64 // MiB, so that the sum fits
+	lent  uint64 // bytes
 }
 
 // sums returns those of the present membership, computed once for each.
@@ -73,18 +74,18 @@ func (m *Members) sums() *sums {
 	}
 	s := &sums{of: a, twins: twinsOf(a)}
 	for _, r := range a.Members() {
-		s.lent += s.counted(r)
+		s.lent += min(s.counted(r), math.MaxUint64-s.lent)
 	}
 	m.summed.Store(s)
 	return s
 }
 
-// counted is what a member adds to what all lend, in MiB.
+// counted is what a member adds to what all lend, in bytes.
 func (s *sums) counted(r identity.Record) uint64 {
 	if _, second := s.twins.counted[r.Peer]; second {
 		return 0
 	}
-	return offered(s.of, r) >> 20
+	return offered(s.of, r)
 }
 
 // share is a member's part of what is lent, in hundredths of a percent.

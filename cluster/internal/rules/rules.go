@@ -36,9 +36,9 @@ func Change(p identity.Policy, changes map[string]string) (identity.Policy, erro
 			return p, pinset.Invalid("policy: %s: %v", r.key, err)
 		}
 	}
-	for _, k := range slices.Sorted(maps.Keys(left)) {
-		e := pinset.Invalid("policy: unknown key %q: there are %s", k, strings.Join(keys, ", "))
-		if near := pinset.Nearest(k, keys); near != "" {
+	if unknown := slices.Sorted(maps.Keys(left)); len(unknown) > 0 {
+		e := pinset.Invalid("policy: unknown key %q: there are %s", unknown[0], strings.Join(keys, ", "))
+		if near := pinset.Nearest(unknown[0], keys); near != "" {
 			return p, e.WithHint("did you mean %s?", near)
 		}
 		return p, e
