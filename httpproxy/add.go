@@ -203,7 +203,7 @@ func (c *call) addHere() error {
 	if err != nil {
 		return err
 	}
-	_ = c.rc.EnableFullDuplex() // HTTP/1 always can
+	c.body.answerMeanwhile()
 	out, silent := c.lines(), c.flag("silent", false)
 	for e, err := range c.s.deps.Data.Add(c.ctx, dir, opts, c.template(opts.Name)) {
 		if err != nil {

@@ -4,17 +4,19 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // body is a request's body, read by one goroutine, which may not be the handler's:
 // each piece is waited for a while, and after finish nothing is read any more.
 type body struct {
-	c    *call
-	mu   sync.Mutex
-	over bool
-	once sync.Once
-	eof  chan struct{} // closed when it was read to its end, or broke
+	c      *call
+	mu     sync.Mutex
+	over   atomic.Bool
+	duplex bool // the answer may begin before it was read
+	once   sync.Once
+	eof    chan struct{} // closed when it was read to its end, or broke
 }
 
 func newBody(c *call) *body {
@@ -32,7 +34,7 @@ func (b *body) ended() { b.once.Do(func() { close(b.eof) }) }
 func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.over {
+	if b.over.Load() {
 		return 0, io.ErrClosedPipe
 	}
 	if b.c.r.Body == nil {
@@ -49,6 +51,11 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// answerMeanwhile lets the answer begin before the body was read.
+func (b *body) answerMeanwhile() {
+	b.duplex = b.c.rc.EnableFullDuplex() == nil // HTTP/1 always can
+}
+
 // whole says whether nothing of the body is left to read.
 func (b *body) whole() bool {
 	select {
@@ -59,13 +66,29 @@ func (b *body) whole() bool {
 	}
 }
 
-// finish ends a read that waits, and all later ones.
+const (
+	drainTime = 200 * time.Millisecond
+	drainSize = 256 << 10
+)
+
+// finish ends a read that waits, and all later ones. What the client has under way
+// is taken, up to a point: a connection that is closed with bytes unread resets, and
+// the client never sees the answer. Without full duplex net/http sees to that.
 func (b *body) finish() {
-	if !b.whole() {
-		_ = b.c.rc.SetReadDeadline(time.Now())
-		defer func() { _ = b.c.rc.SetReadDeadline(time.Now().Add(headerTime)) }() // net/http skips what is left, and sets its own for the next request
+	b.over.Store(true)
+	if b.whole() || !b.duplex {
+		return
 	}
+	if b.mu.TryLock() {
+		defer b.mu.Unlock()
+		if b.c.status != 0 {
+			_ = b.c.rc.Flush() // the client may wait for it
+		}
+		_ = b.c.rc.SetReadDeadline(time.Now().Add(drainTime))
+		_, _ = io.CopyN(io.Discard, b.c.r.Body, drainSize) // whatever happens, that was all
+		return
+	}
+	_ = b.c.rc.SetReadDeadline(time.Now())
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.over = true
 }

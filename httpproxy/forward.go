@@ -149,7 +149,7 @@ func (c *call) forward() error {
 // send sends a call to Kubo; from here on the answer may begin before the body was
 // read.
 func (c *call) send(f Forward) (*http.Response, error) {
-	_ = c.rc.EnableFullDuplex() // HTTP/1 always can
+	c.body.answerMeanwhile()
 	return c.s.deps.Kubo.Forward(c.ctx, f)
 }
 
