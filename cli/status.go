@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -16,6 +17,7 @@ func statusCommand() *cli.Command {
 		Name: "status", Usage: "what is kept, and where", ArgsUsage: "[CID …]",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "local", Usage: "this peer only"},
+			&cli.BoolFlag{Name: "deficit", Usage: "only pins with too few copies at members that are heard, from what is known here"},
 			&cli.BoolFlag{Name: "all", Usage: "every pin, not only those that need attention"},
 			&cli.StringFlag{Name: "filter", Usage: "only pins that are in one of these `STATES` somewhere: refused, waiting_for_provider, error, short, … (comma-separated)"},
 		},
@@ -27,6 +29,9 @@ func statusCommand() *cli.Command {
 			api, err := connect(c)
 			if err != nil {
 				return err
+			}
+			if c.Bool("deficit") {
+				return statusDeficit(c, api, cids)
 			}
 			if len(cids) == 0 {
 				return statusAll(c, api)
@@ -111,6 +116,9 @@ func printSummary(c *cli.Context, s pinset.Summary) error {
 	line := strings.Join(head, "  ")
 	if s.Short > 0 {
 		line += fmt.Sprintf(", %d too few", s.Short)
+		if !s.Since.IsZero() {
+			line += " since " + s.Since.Local().Format(time.DateTime)
+		}
 		if s.Reason != "" {
 			line += ": " + s.Reason
 		}

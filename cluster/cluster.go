@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/pinfold/pinfold/cluster/internal/deficit"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -17,6 +18,7 @@ type Cluster struct {
 	*Members
 	parts  Parts
 	expiry *expiryQueue
+	short  *deficit.Keeper
 
 	leaving sync.Once
 	left    chan struct{}
@@ -35,6 +37,7 @@ type Cluster struct {
 // others before.
 func New(m *Members, p Parts) *Cluster {
 	c := &Cluster{Members: m, parts: p, expiry: newExpiryQueue(), left: make(chan struct{}), besides: map[*context.CancelFunc]struct{}{}}
+	c.short = deficit.NewKeeper(shortSource{c}, m.cfg.Log)
 	m.parts.Store(&c.parts)
 	return c
 }
@@ -50,6 +53,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	g.Go(func() error { return c.expire(gctx) })
 	g.Go(func() error { return c.watch(gctx) })
 	g.Go(func() error { return c.attest(gctx) })
+	g.Go(func() error { return c.short.Run(gctx) })
 	err := g.Wait()
 	if ctx.Err() != nil {
 		return nil
@@ -100,6 +104,7 @@ func (c *Cluster) follow(ctx context.Context) error {
 			c.View()
 		}
 		c.expiry.note(ch)
+		c.short.Changed(ch.CIDs, ch.Rescan || ch.Authority)
 	}
 }
 

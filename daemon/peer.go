@@ -228,6 +228,6 @@ func (p *peerOf) door() *httpapi.Cluster {
 	return &httpapi.Cluster{
 		ID: string(p.founding.ID()), Name: p.founding.Name(),
 		Pinset: p.cluster, Statuses: p.cluster, Members: p.cluster, Data: p.cluster, Health: p.cluster, Ruling: p.cluster, Policy: p.cluster,
-		Spread: p.cluster, Mirrors: p.cluster, Foresight: p.cluster, Allocate: p.cluster.Allocate, Remove: p.cluster.Remove,
+		Spread: p.cluster, Mirrors: p.cluster, Foresight: p.cluster, Audit: p.cluster, Allocate: p.cluster.Allocate, Remove: p.cluster.Remove,
 	}
 }

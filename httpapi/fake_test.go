@@ -52,12 +52,13 @@ type fake struct {
 	statusSeq []pinset.Summary
 	mirrors   Mirrors
 	foresight Foresight
+	audit     Audit
 }
 
 func newFake() *fake { return &fake{pins: map[string]pinset.Pin{}, files: map[string]string{}} }
 
 func (f *fake) Cluster(context.Context) (*Cluster, error) {
-	return &Cluster{ID: "bafycluster", Name: "home", Pinset: f, Statuses: f, Members: f, Data: f, Health: f, Spread: f, Mirrors: f.mirrors, Foresight: f.foresight, Ruling: f, Policy: f,
+	return &Cluster{ID: "bafycluster", Name: "home", Pinset: f, Statuses: f, Members: f, Data: f, Health: f, Spread: f, Mirrors: f.mirrors, Foresight: f.foresight, Audit: f.audit, Ruling: f, Policy: f,
 		Allocate: func(pinset.Pin) []peer.ID { return []peer.ID{testPeer("self"), testPeer("bob")} }}, nil
 }
 

@@ -107,6 +107,7 @@ type Cluster struct {
 	Spread    Spread
 	Mirrors   Mirrors
 	Foresight Foresight
+	Audit     Audit
 	Allocate  func(pinset.Pin) []peer.ID // holders in rank order
 	Remove    func(context.Context, peer.ID) error
 }

@@ -111,9 +111,10 @@ type Summary struct {
 	Allocation []peer.ID // in rank order
 	Holdings   []Holding // one for each member asked
 	Want       Replication
-	Copies     int    // members at which it is pinned, as far as known
-	Short      int    // copies missing to the minimum
-	Reason     string // why some cannot be made at all; "" where they only take time
+	Copies     int       // members at which it is pinned, as far as known
+	Short      int       // copies missing to the minimum
+	Reason     string    // why some cannot be made at all; "" where they only take time
+	Since      time.Time // since when Short is not 0, where that is known
 }
 
 // Receipt says what an acknowledged change became: durable on this peer's disk

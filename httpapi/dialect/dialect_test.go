@@ -64,7 +64,7 @@ func pinOf(p PinReply) pinObject {
 func statusOf(s pinset.Summary) statusObject {
 	o := statusObject{
 		CID: s.CID.String(), Allocations: encodePeers(s.Allocation), Origins: []string{}, Metadata: map[string]string{},
-		PeerMap: map[string]holdingObject{}, Min: s.Want.Min, Max: s.Want.Max, Copies: s.Copies, Short: s.Short, Reason: s.Reason, Pins: []pinObject{},
+		PeerMap: map[string]holdingObject{}, Min: s.Want.Min, Max: s.Want.Max, Copies: s.Copies, Short: s.Short, Reason: s.Reason, Since: s.Since, Pins: []pinObject{},
 	}
 	for i, p := range s.Pins {
 		po := pinOf(PinReply{Pin: p})
@@ -115,6 +115,9 @@ func randomPin(r *rand.Rand) PinReply {
 
 func randomSummary(r *rand.Rand) pinset.Summary {
 	s := pinset.Summary{CID: testCID(1, fmt.Sprint(r.IntN(1000))), Copies: r.IntN(5), Short: r.IntN(3), Want: pinset.Replication{Min: 2, Max: 3}}
+	if r.IntN(2) == 0 {
+		s.Since = time.Unix(r.Int64N(4e9), 0).UTC()
+	}
 	for range r.IntN(3) {
 		p := randomPin(r).Pin
 		s.Pins = append(s.Pins, p)

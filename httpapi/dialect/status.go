@@ -27,6 +27,7 @@ type statusObject struct {
 	Copies      int                      `json:"copies"`
 	Short       int                      `json:"short"`
 	Reason      string                   `json:"short_reason,omitempty"`
+	Since       time.Time                `json:"short_since,omitzero"`
 	Pins        []pinObject              `json:"pins"`
 }
 
@@ -78,6 +79,9 @@ func (e *Encoder) Status(b []byte, s pinset.Summary) []byte {
 	b = strconv.AppendInt(append(b, `,"short":`...), int64(s.Short), 10)
 	if s.Reason != "" {
 		b = appendText(append(b, `,"short_reason":`...), s.Reason)
+	}
+	if !s.Since.IsZero() {
+		b = appendTime(append(b, `,"short_since":`...), s.Since)
 	}
 	b = append(b, `,"pins":[`...)
 	for i, p := range s.Pins {
@@ -151,7 +155,7 @@ func (o *statusObject) summary() (s pinset.Summary, err error) {
 	}
 	SortHoldings(s.Holdings, s.Allocation)
 	s.Want = pinset.Replication{Min: o.Min, Max: o.Max}
-	s.Copies, s.Short, s.Reason = o.Copies, o.Short, o.Reason
+	s.Copies, s.Short, s.Reason, s.Since = o.Copies, o.Short, o.Reason, stamp(o.Since)
 	return s, nil
 }
 

@@ -69,6 +69,20 @@ func (x Exceptions) Equal(y Exceptions) bool {
 	return x.bits == y.bits && slices.Equal(x.prefixes, y.prefixes)
 }
 
+// News says whether these except anything that before did not and that is not
+// known. Ranges that changed may.
+func (x Exceptions) News(before Exceptions, known func(hash uint64) bool) bool {
+	if x.Equal(before) {
+		return false
+	}
+	for _, p := range x.prefixes {
+		if x.bits < 64 || !before.Has(p) && !known(p) {
+			return true
+		}
+	}
+	return false
+}
+
 func (x Exceptions) bytes() []byte {
 	b := make([]byte, 0, 8*len(x.prefixes))
 	for _, p := range x.prefixes {
