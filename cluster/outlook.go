@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
-	"github.com/libp2p/go-libp2p/core/peer"
-
 	"github.com/pinfold/pinfold/allocation"
+	"github.com/pinfold/pinfold/cluster/internal/whatif"
+	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -20,18 +21,17 @@ import (
 func (c *Cluster) Outlook(ctx context.Context, changes []string) (pinset.Outlook, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.StreamTime)
 	defer cancel()
-	w := newWhatIf(c.base.State.Authority())
-	lentBefore := make(map[peer.ID]uint64)
-	for id, n := range w.lent {
-		lentBefore[id] = n
-	}
-	before := allocation.NewView(w.members, w.policy)
+	a := c.base.State.Authority()
+	members, policy := allocationInput(a)
+	w := whatif.New(a, members, policy, func(name string) (identity.Record, error) { return memberNamed(a, name) })
+	lentBefore := maps.Clone(w.Lent)
+	before := w.View()
 	for _, text := range changes {
-		if err := w.apply(text); err != nil {
+		if err := w.Apply(text); err != nil {
 			return pinset.Outlook{}, err
 		}
 	}
-	after := allocation.NewView(w.members, w.policy)
+	after := w.View()
 	var err error
 	ch := allocation.Compare(before, after, c.items(ctx, &err))
 	if err != nil {
@@ -41,10 +41,11 @@ func (c *Cluster) Outlook(ctx context.Context, changes []string) (pinset.Outlook
 		If: changes, Pins: uint64(ch.Items.Copies), Bytes: ch.Items.Bytes, Unsized: uint64(ch.Items.Copies - ch.Sizes),
 		Moved: amountOf(ch.Moved), Least: amountOf(ch.Least()),
 		Short: pinset.BeforeAfter{Before: uint64(ch.ShortBefore), After: uint64(ch.ShortAfter)},
-		Thin:  uint64(ch.Thin), Lost: uint64(ch.Lost), Usable: usable(before, after), Warnings: w.warnings,
+		Thin:  uint64(ch.Thin), Lost: uint64(ch.Lost), Usable: usable(before, after), Warnings: w.Warnings,
 	}
 	for _, s := range ch.Shifts {
-		p := w.prospect(s, lentBefore)
+		p := prospect(a, w, s)
+		p.Lent.Before = lentBefore[s.ID]
 		out.Members = append(out.Members, p)
 		if p.After.Bytes > p.Lent.After && p.Lent.After > 0 {
 			out.Warnings = append(out.Warnings, fmt.Sprintf("%s would be assigned %s and lends %s: what does not fit is refused there",
@@ -107,27 +108,27 @@ func (c *Cluster) below(ctx context.Context, after *allocation.View, items []all
 }
 
 // prospect tells what a change means for one member.
-func (w *whatIf) prospect(s allocation.Shift, lentBefore map[peer.ID]uint64) pinset.Prospect {
+func prospect(a *identity.Authority, w *whatif.World, s allocation.Shift) pinset.Prospect {
 	p := pinset.Prospect{
-		Peer: s.ID, Name: w.names[s.ID], Lent: pinset.BeforeAfter{Before: lentBefore[s.ID]},
+		Peer: s.ID, Name: w.Names[s.ID],
 		Before: amountOf(s.Before), After: amountOf(s.After), In: amountOf(s.In), Out: amountOf(s.Out),
 	}
-	if r, ok := w.a.Member(s.ID); ok {
+	if r, ok := a.Member(s.ID); ok {
 		p.Name, p.Site = r.Name, siteName(r.Domains)
 	} else {
 		p.Peer, p.Note = "", "joins"
 	}
-	i := slices.IndexFunc(w.members, func(m allocation.Member) bool { return m.ID == s.ID })
+	i := slices.IndexFunc(w.Members, func(m allocation.Member) bool { return m.ID == s.ID })
 	switch {
 	case i < 0:
 		p.Note = "leaves"
 		return p
-	case w.members[i].State == allocation.Draining:
+	case w.Members[i].State == allocation.Draining:
 		p.Note = "draining"
-	case w.members[i].Mirror || len(w.members[i].Mirrors) > 0:
+	case w.Members[i].Mirror || len(w.Members[i].Mirrors) > 0:
 		p.Note = "mirror"
 	}
-	p.Site, p.Lent.After = siteName(w.members[i].Domains), w.lent[s.ID]
+	p.Site, p.Lent.After = siteName(w.Members[i].Domains), w.Lent[s.ID]
 	return p
 }
 

@@ -1,4 +1,4 @@
-package cluster
+package whatif
 
 import (
 	"crypto/sha256"
@@ -14,33 +14,38 @@ import (
 	"github.com/pinfold/pinfold/pinset"
 )
 
-// whatIf is a membership as it might become. It starts as the present one.
-type whatIf struct {
-	a        *identity.Authority
-	members  []allocation.Member
-	policy   allocation.Policy
-	lent     map[peer.ID]uint64 // bytes
-	names    map[peer.ID]string // of those who would join
-	joined   int
-	warnings []string
+// World is a membership and a policy as they might become.
+type World struct {
+	Members  []allocation.Member
+	Policy   allocation.Policy
+	Lent     map[peer.ID]uint64 // bytes
+	Names    map[peer.ID]string // of those who would join
+	Warnings []string
+
+	find   func(name string) (identity.Record, error)
+	joined int
 }
 
-func newWhatIf(a *identity.Authority) *whatIf {
-	w := &whatIf{a: a, lent: map[peer.ID]uint64{}, names: map[peer.ID]string{}}
-	w.members, w.policy = allocationInput(a)
+// New returns the world as it is. Find tells which member people mean by a name or
+// an id.
+func New(a *identity.Authority, members []allocation.Member, policy allocation.Policy, find func(string) (identity.Record, error)) *World {
+	w := &World{Members: members, Policy: policy, Lent: map[peer.ID]uint64{}, Names: map[peer.ID]string{}, find: find}
 	for _, r := range a.Members() {
-		w.lent[r.Peer] = r.Lent
+		w.Lent[r.Peer] = r.Lent
 	}
 	return w
 }
+
+// View is who would hold what.
+func (w *World) View() *allocation.View { return allocation.NewView(w.Members, w.Policy) }
 
 // forms are the changes that can be asked about, as people write them.
 func forms() []string {
 	return []string{"join:SIZE[@HOME]", "leave:NAME", "drain:NAME", "give:NAME=SIZE", "mirror:NAME=OTHER", "replication=N"}
 }
 
-// apply makes one change. KindInvalid names what is wrong and what is possible.
-func (w *whatIf) apply(text string) error {
+// Apply makes one change. KindInvalid names what is wrong and what is possible.
+func (w *World) Apply(text string) error {
 	verb, rest, _ := strings.Cut(text, ":")
 	if count, ok := strings.CutPrefix(text, "replication="); ok {
 		return w.replicate(text, count)
@@ -59,7 +64,7 @@ func (w *whatIf) apply(text string) error {
 }
 
 // join adds a member: 2TB, 2TB@home3 or 2TB@fr/home3.
-func (w *whatIf) join(text, rest string) error {
+func (w *World) join(text, rest string) error {
 	amount, site, sited := strings.Cut(rest, "@")
 	size, err := offer(text, amount)
 	if err != nil {
@@ -72,19 +77,19 @@ func (w *whatIf) join(text, rest string) error {
 	m := allocation.Member{Cap: size >> 20, Phi: identity.FullPhi, Domains: w.site(site)}
 	sum := sha256.Sum256(fmt.Appendf(nil, "pinfold/joiner/%d", w.joined))
 	m.ID = peer.ID(sum[:])
-	w.members, w.lent[m.ID], w.names[m.ID] = append(w.members, m), size, fmt.Sprintf("joiner %d", w.joined)
+	w.Members, w.Lent[m.ID], w.Names[m.ID] = append(w.Members, m), size, fmt.Sprintf("joiner %d", w.joined)
 	return nil
 }
 
 // site is where somebody at a home stands: where those of that name stand who are
 // there already.
-func (w *whatIf) site(home string) []string {
+func (w *World) site(home string) []string {
 	if home == "" {
 		return nil
 	}
 	var known []string
-	for _, m := range w.members {
-		if n := len(m.Domains); n > 0 && (m.Domains[n-1] == home || siteName(m.Domains) == home) {
+	for _, m := range w.Members {
+		if n := len(m.Domains); n > 0 && (m.Domains[n-1] == home || strings.Join(m.Domains, "/") == home) {
 			return slices.Clone(m.Domains)
 		}
 		known = append(known, m.Domains...)
@@ -93,29 +98,29 @@ func (w *whatIf) site(home string) []string {
 	path := strings.Split(home, "/")
 	for _, word := range path {
 		if near := pinset.Nearest(word, known); near != "" && near != word {
-			w.warnings = append(w.warnings, fmt.Sprintf("nobody stands at %q yet; did you mean %s?", word, near))
+			w.Warnings = append(w.Warnings, fmt.Sprintf("nobody stands at %q yet; did you mean %s?", word, near))
 		}
 	}
 	return path
 }
 
-func (w *whatIf) leave(text, name string) error {
+func (w *World) leave(text, name string) error {
 	i, err := w.named(text, name)
 	if err == nil {
-		w.members = slices.Delete(w.members, i, i+1)
+		w.Members = slices.Delete(w.Members, i, i+1)
 	}
 	return err
 }
 
-func (w *whatIf) drain(text, name string) error {
+func (w *World) drain(text, name string) error {
 	i, err := w.named(text, name)
 	if err == nil {
-		w.members[i].State = allocation.Draining
+		w.Members[i].State = allocation.Draining
 	}
 	return err
 }
 
-func (w *whatIf) give(text, rest string) error {
+func (w *World) give(text, rest string) error {
 	name, amount, ok := lastCut(rest, "=")
 	if !ok {
 		return pinset.Invalid("--if %q: want give:NAME=SIZE", text)
@@ -126,12 +131,12 @@ func (w *whatIf) give(text, rest string) error {
 	}
 	i, err := w.named(text, name)
 	if err == nil {
-		w.members[i].Cap, w.lent[w.members[i].ID] = size>>20, size
+		w.Members[i].Cap, w.Lent[w.Members[i].ID] = size>>20, size
 	}
 	return err
 }
 
-func (w *whatIf) mirror(text, rest string) error {
+func (w *World) mirror(text, rest string) error {
 	name, other, ok := lastCut(rest, "=")
 	if !ok {
 		return pinset.Invalid("--if %q: want mirror:NAME=OTHER, or mirror:NAME=* for the whole pinset", text)
@@ -141,17 +146,17 @@ func (w *whatIf) mirror(text, rest string) error {
 		return err
 	}
 	if other == pinset.MirrorAll {
-		w.members[i].Mirror = true
+		w.Members[i].Mirror = true
 		return nil
 	}
 	j, err := w.named(text, other)
 	if err == nil {
-		w.members[i].Mirrors = append(slices.Clone(w.members[i].Mirrors), w.members[j].ID)
+		w.Members[i].Mirrors = append(slices.Clone(w.Members[i].Mirrors), w.Members[j].ID)
 	}
 	return err
 }
 
-func (w *whatIf) replicate(text, count string) error {
+func (w *World) replicate(text, count string) error {
 	low, high, span := strings.Cut(count, "..")
 	if !span {
 		high = low
@@ -163,17 +168,17 @@ func (w *whatIf) replicate(text, count string) error {
 	if err != nil || err2 != nil || r.IsDefault() || r.Validate() != nil {
 		return pinset.Invalid("--if %q: %q copies: want a number from 1, two as in 2..3, or -1 for every member", text, count)
 	}
-	w.policy.Replication = r
+	w.Policy.Replication = r
 	return nil
 }
 
 // named finds a member that is (still) there.
-func (w *whatIf) named(text, name string) (int, error) {
-	r, err := memberNamed(w.a, name)
+func (w *World) named(text, name string) (int, error) {
+	r, err := w.find(name)
 	if err != nil {
 		return 0, &pinset.Error{Kind: pinset.KindOf(err), Msg: fmt.Sprintf("--if %q", text), Hint: pinset.HintOf(err), Err: err}
 	}
-	i := slices.IndexFunc(w.members, func(m allocation.Member) bool { return m.ID == r.Peer })
+	i := slices.IndexFunc(w.Members, func(m allocation.Member) bool { return m.ID == r.Peer })
 	if i < 0 {
 		return 0, pinset.Invalid("--if %q: %s leaves already", text, name)
 	}
