@@ -54,6 +54,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	g.Go(func() error { return c.watch(gctx) })
 	g.Go(func() error { return c.attest(gctx) })
 	g.Go(func() error { return c.short.Run(gctx) })
+	g.Go(func() error { return c.keepShare(gctx) })
 	err := g.Wait()
 	if ctx.Err() != nil {
 		return nil
@@ -101,7 +102,7 @@ func (c *Cluster) follow(ctx context.Context) error {
 			return pinset.Wrap(pinset.KindInternal, err, "follow the state")
 		}
 		if ch.Authority || ch.Rescan {
-			c.View()
+			c.replanSizes(ctx)
 		}
 		c.expiry.note(ch)
 		c.short.Changed(ch.CIDs, ch.Rescan || ch.Authority)

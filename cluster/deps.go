@@ -134,7 +134,9 @@ type Report struct {
 	Vector     map[peer.ID]uint64 // of each author, the changes that were looked at
 	Items      uint64             // assigned and held
 	Bytes      uint64             // of them
-	Exceptions iter.Seq[cid.Cid]  // assigned and not held
+	Missing    int                // assigned and not held
+	Need       uint64             // bytes of those, as far as known
+	Exceptions iter.Seq[cid.Cid]  // the missing ones
 }
 
 // Usage of this peer's IPFS node.

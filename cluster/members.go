@@ -33,7 +33,7 @@ type Members struct {
 
 	book     *statement.Book
 	contacts *contact.Book
-	sizes    *upkeep.Queue[uint64]
+	sizes    *upkeep.Queue[foundSize]
 	silence  *silence.Book
 	parts    atomic.Pointer[Parts]
 	summed   atomic.Pointer[sums]
@@ -52,7 +52,7 @@ type Members struct {
 // OpenMembers reads what is known of the members from the store.
 func OpenMembers(ctx context.Context, cfg Config, b Base) (*Members, error) {
 	cfg = cfg.withDefaults()
-	m := &Members{cfg: cfg, base: b, self: cfg.Key.ID(), sizes: upkeep.NewQueue[uint64](65536), changed: make(chan struct{})}
+	m := &Members{cfg: cfg, base: b, self: cfg.Key.ID(), sizes: upkeep.NewQueue[foundSize](65536), changed: make(chan struct{})}
 	var err error
 	m.book, err = statement.OpenBook(ctx, b.Store, cfg.Key, cfg.Founding.ID(), func(id peer.ID) bool { return b.State.Authority().Is(id) })
 	if err != nil {
@@ -178,11 +178,21 @@ func (m *Members) knewPolicy(ctx context.Context, s *statement.Statement) bool {
 	return err == nil && s.Covers(author, seq)
 }
 
-// Found takes the size of a DAG that was found here, in bytes of distinct blocks;
-// rank is this peer's place among the holders. It is published by the first of
-// them, by the next one an hour later. It never waits.
+// foundSize is the size of a DAG in bytes of distinct blocks, and when it was found.
+type foundSize struct {
+	bytes uint64
+	at    time.Time
+}
+
+// turn is when a holder of this rank publishes it: the first at once, the next one
+// an hour later, if nobody has until then.
+func (f foundSize) turn(rank int) time.Time {
+	return f.at.Add(time.Duration(max(rank, 0)) * time.Hour)
+}
+
+// Found takes the size of a DAG that was found here; rank is this peer's place among
+// the holders. It never waits.
 func (m *Members) Found(c cid.Cid, bytes uint64, rank int) {
-	m.sizes.Add(upkeep.Due[uint64]{
-		Key: c.KeyString(), CID: c, Value: bytes, At: m.cfg.Now().Add(time.Duration(max(rank, 0)) * time.Hour),
-	})
+	f := foundSize{bytes, m.cfg.Now()}
+	m.sizes.Add(upkeep.Due[foundSize]{Key: c.KeyString(), CID: c, Value: f, At: f.turn(rank)})
 }

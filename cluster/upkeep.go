@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -119,18 +120,41 @@ func (c *Cluster) publishSizes(ctx context.Context) error {
 	}
 }
 
-func (c *Cluster) commitSizes(ctx context.Context, due []upkeep.Due[uint64]) error {
+// replanSizes finds out whose turn it is after the members changed: two that did not
+// know of each other yet may each have left it to somebody else.
+func (c *Cluster) replanSizes(ctx context.Context) {
+	view := c.View()
+	c.sizes.Replan(func(d upkeep.Due[foundSize]) time.Time {
+		pins, err := c.base.State.PinsOf(ctx, d.CID)
+		if err != nil {
+			return d.At
+		}
+		best := -1
+		for _, p := range pins {
+			rank := slices.Index(view.Allocate(item(p, d.Value.bytes)).Holders, c.self)
+			if rank >= 0 && (best < 0 || rank < best) {
+				best = rank
+			}
+		}
+		if best < 0 {
+			return d.At
+		}
+		return d.Value.turn(best)
+	})
+}
+
+func (c *Cluster) commitSizes(ctx context.Context, due []upkeep.Due[foundSize]) error {
 	if !c.base.State.Authority().Is(c.self) {
 		return nil
 	}
 	var ops []Op
 	for _, d := range due {
-		news, err := c.isNews(ctx, d.CID, d.Value)
+		news, err := c.isNews(ctx, d.CID, d.Value.bytes)
 		if err != nil {
 			return err
 		}
 		if news {
-			ops = append(ops, c.base.State.SizeOp(d.CID, d.Value))
+			ops = append(ops, c.base.State.SizeOp(d.CID, d.Value.bytes))
 		}
 	}
 	if len(ops) == 0 {

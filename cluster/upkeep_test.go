@@ -197,6 +197,11 @@ func TestSizesArePublishedOnce(t *testing.T) {
 		{"by the first", func(r *rig) { r.peers[0].Found(cidN(1), 100, 0); r.peers[1].Found(cidN(1), 100, 1) }, time.Minute, 100, 1},
 		{"by the second", func(r *rig) { r.peers[1].Found(cidN(1), 100, 1) }, time.Hour + time.Minute, 100, 1},
 		{"by no rank at all", func(r *rig) { r.peers[1].Found(cidN(1), 100, -1) }, time.Minute, 100, 1},
+		{"by who is the first after all", func(r *rig) {
+			r.peers[0].Found(cidN(1), 100, 1) // each knew of another member that came before it
+			r.peers[1].Found(cidN(1), 100, 1)
+			must(r.t, 0, r.peers[2].amend(context.Background(), func(own *identity.Record) error { own.InPerDay++; return nil }))
+		}, time.Minute, 100, 1},
 		{"the greater one", func(r *rig) { r.peers[0].Found(cidN(1), 100, 0); r.peers[1].Found(cidN(1), 200, 1) }, 2 * time.Hour, 200, 2},
 		{"not the smaller one", func(r *rig) { r.peers[0].Found(cidN(1), 100, 0); r.peers[1].Found(cidN(1), 50, 1) }, 2 * time.Hour, 100, 1},
 		{"not what the pin says itself", func(r *rig) { r.peers[0].Found(cidN(2), 5, 0) }, 2 * time.Hour, 0, 0},

@@ -100,7 +100,10 @@ type keeper struct{ *tracker.Tracker }
 
 func (k keeper) Report() cluster.Report {
 	r := k.Tracker.Report()
-	return cluster.Report{Ready: r.Ready, Version: r.Version, View: r.View, Vector: r.Vector, Items: r.Items, Bytes: r.Bytes, Exceptions: r.Exceptions}
+	return cluster.Report{
+		Ready: r.Ready, Version: r.Version, View: r.View, Vector: r.Vector, Items: r.Items, Bytes: r.Bytes,
+		Missing: r.Missing, Need: r.Need, Exceptions: r.Exceptions,
+	}
 }
 
 func (k keeper) Usage() cluster.Usage {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pinfold/pinfold/allocation"
 	"github.com/pinfold/pinfold/crdtstate"
 	"github.com/pinfold/pinfold/identity"
 )
@@ -49,6 +50,9 @@ func (e *enrolment) wanted(ctx context.Context, joining bool) (identity.Record, 
 		return r, !sameRecord(have, r)
 	}
 	r.Incarnation = a.NextIncarnation(id)
+	if joining && e.peer.state.Summary().Count > 0 {
+		r.Phi = allocation.StartPhi // there is something to fetch, piece by piece
+	}
 	return r, joining || a.MayReturn(id) || e.peer.founding.Founder() == id && !a.Ever(id)
 }
 

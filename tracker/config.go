@@ -111,8 +111,8 @@ type Connector interface {
 }
 
 // Sizes takes the size of a DAG that was found here: bytes of its distinct
-// blocks. Rank is this member's place in the allocation (0 is the first). It
-// must not block.
+// blocks. Rank is this member's place in the allocation (0 is the first) as far as
+// is known now. It must not block.
 type Sizes interface {
 	Found(c cid.Cid, bytes uint64, rank int)
 }

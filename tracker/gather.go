@@ -178,7 +178,7 @@ func (t *Tracker) measure(ctx context.Context, r *run, g *gathered) {
 	switch {
 	case err == nil:
 		e.Size = size.Bytes
-		if t.deps.Sizes != nil && g.node.extent == wholeDAG && g.want.binding {
+		if t.deps.Sizes != nil && g.node.extent == wholeDAG && g.want.rank >= 0 {
 			t.deps.Sizes.Found(g.form(), size.Bytes, g.want.rank)
 		}
 	case pinset.KindOf(err) == pinset.KindNotFound:

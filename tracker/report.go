@@ -25,6 +25,7 @@ type Report struct {
 	Items      uint64             // assigned and held
 	Bytes      uint64             // of them, as far as counted
 	Missing    int                // number of exceptions
+	Need       uint64             // bytes of the exceptions, as far as known
 	Exceptions iter.Seq[cid.Cid]  // assigned and not confirmed by the node; CIDs in version 1, sorted by their bytes
 }
 
@@ -39,6 +40,7 @@ func (t *Tracker) Report() Report {
 	if r.Ready && t.missing > 0 {
 		for k, j := range t.queue.jobs {
 			if j.missing() {
+				r.Need += j.need
 				missing = append(missing, k)
 			}
 		}

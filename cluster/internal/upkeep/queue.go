@@ -57,6 +57,20 @@ func (q *Queue[T]) Add(d Due[T]) {
 	}
 }
 
+// Replan gives everything the time that at says.
+func (q *Queue[T]) Replan(at func(Due[T]) time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := range q.heap.rows {
+		q.heap.rows[i].At = at(q.heap.rows[i])
+	}
+	heap.Init(&q.heap)
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
 // Due takes out what is due at now, soonest first, at most limit.
 func (q *Queue[T]) Due(now time.Time, limit int) []Due[T] {
 	q.mu.Lock()

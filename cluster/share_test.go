@@ -1,0 +1,60 @@
+package cluster
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pinfold/pinfold/allocation"
+	"github.com/pinfold/pinfold/identity"
+)
+
+func TestNextPhi(t *testing.T) {
+	const full, gib = allocation.FullPhi, 1 << 30
+	for _, tc := range []struct {
+		name    string
+		phi     uint32
+		report  Report
+		settled bool
+		want    func(uint32) bool
+	}{
+		{"nothing to do", full, Report{Ready: true, Bytes: 50 * gib}, true, func(p uint32) bool { return p == full }},
+		{"too much", full, Report{Ready: true, Bytes: 80 * gib, Need: 40 * gib}, true, func(p uint32) bool { return p < full*8/10 && p > full*7/10 }},
+		{"too much, a moment after a change", full, Report{Ready: true, Bytes: 120 * gib}, false, func(p uint32) bool { return p == full }},
+		{"too much, but not looked at all", full, Report{Bytes: 120 * gib}, true, func(p uint32) bool { return p == full }},
+		{"joined, all has come", allocation.StartPhi, Report{Ready: true, Bytes: gib}, false, func(p uint32) bool { return p == 2*allocation.StartPhi }},
+		{"joined, some is missing for long", allocation.StartPhi, Report{Ready: true, Bytes: gib, Missing: 1}, true, func(p uint32) bool { return p == 2*allocation.StartPhi }},
+		{"joined, some is missing", allocation.StartPhi, Report{Ready: true, Bytes: gib, Missing: 1}, false, func(p uint32) bool { return p == allocation.StartPhi }},
+		{"the last step", full / 2, Report{Ready: true, Bytes: 40 * gib}, false, func(p uint32) bool { return p == full }},
+		{"a step that would be too much", full / 2, Report{Ready: true, Bytes: 60 * gib}, false, func(p uint32) bool { return p < full && p > full/2 }},
+	} {
+		m := identity.Record{Phi: tc.phi, Lent: 100 * gib}
+		if got := nextPhi(m, tc.report, tc.settled); !tc.want(got) {
+			t.Errorf("%s: %d", tc.name, got)
+		}
+	}
+}
+
+func TestAShareGrowsToTheWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2)
+		p := r.peers[1]
+		must(t, 0, p.amend(t.Context(), func(own *identity.Record) error { own.Phi = allocation.StartPhi; return nil }))
+		p.tracker.report = Report{Ready: true}
+		before := len(r.log.commits)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- p.keepShare(ctx) }()
+		time.Sleep(6*shareEvery + time.Second)
+		if m, _ := r.log.authority.Member(p.self); m.Phi != identity.FullPhi {
+			t.Errorf("phi %d after six looks", m.Phi)
+		}
+		time.Sleep(time.Hour)
+		if n := len(r.log.commits) - before; n != 6 {
+			t.Errorf("%d records written, want 6", n)
+		}
+		cancel()
+		<-done
+	})
+}
