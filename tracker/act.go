@@ -145,23 +145,6 @@ func (t *Tracker) sayLost(c cid.Cid) {
 	}
 }
 
-// connect brings the node into contact with the holders, again and again while the
-// fetch lasts: one that was away, or was not known to be there, may have come back.
-func (t *Tracker) connect(ctx context.Context, g *gathered) {
-	again := time.NewTicker(connectEvery)
-	defer again.Stop()
-	for {
-		t.deps.Connector.ConnectHolders(ctx, g.key.cid(), g.holders)
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-const connectEvery = 5 * time.Second
-
 // pin asks the node to pin, and connects it to the holders meanwhile.
 func (t *Tracker) pin(ctx context.Context, r *run, g *gathered, a *action) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -170,7 +153,7 @@ func (t *Tracker) pin(ctx context.Context, r *run, g *gathered, a *action) error
 	defer beside.Wait()
 	defer cancel(nil)
 	if t.deps.Connector != nil {
-		beside.Go(func() { t.connect(ctx, g) })
+		beside.Go(func() { t.deps.Connector.ConnectHolders(ctx, g.key.cid(), g.holders) })
 	}
 	t.startFetch(r, cancel, g.want.extent == nothing)
 	defer t.endFetch(r)

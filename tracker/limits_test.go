@@ -401,25 +401,3 @@ func TestHoldersAreConnectedBesideTheFetch(t *testing.T) {
 		}
 	})
 }
-
-// absent is a connector to holders that come back after a while.
-type absent struct{ calls atomic.Int64 }
-
-func (a *absent) ConnectHolders(context.Context, cid.Cid, []peer.ID) { a.calls.Add(1) }
-
-func TestHoldersAreConnectedAgainWhileAFetchWaits(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, self, other)
-		conn := &absent{}
-		r.deps = func(d *Deps) { d.Connector = conn }
-		r.world.Imagine = sized(1024, func(cid.Cid) bool { return true }) // nobody provides it
-		r.start()
-		defer r.stop()
-		c := testCID(1)
-		r.sets.pin(pinAt(c, "x", self, other))
-		settle(21 * time.Second)
-		if n := conn.calls.Load(); n != 5 {
-			t.Errorf("connected %d times in 21 s, want 5", n)
-		}
-	})
-}
