@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net/http"
 
@@ -17,8 +18,12 @@ func (d *Daemon) openProxy(context.Context) (err error) {
 		return nil
 	}
 	p := d.peer
+	secure, fingerprint, err := d.proxyTLS()
+	if err != nil {
+		return err
+	}
 	cfg := httpproxy.Config{
-		Socket: at.Socket, AllowRemote: at.AllowRemote, Origins: at.Origins, Hosts: at.Hosts, Version: d.opts.Version,
+		Socket: at.Socket, AllowRemote: at.AllowRemote, Origins: at.Origins, Hosts: at.Hosts, TLS: secure, Version: d.opts.Version,
 		Self: d.key.ID(), Cluster: string(p.founding.ID()), Name: p.founding.Name(), Log: d.log,
 	}
 	if at.Listen != "" {
@@ -45,7 +50,19 @@ func (d *Daemon) openProxy(context.Context) (err error) {
 		return portTaken("proxy.listen", err)
 	}
 	d.closers.push("proxy", d.proxy.Close)
+	if fingerprint != "" {
+		d.node.notes = append(d.node.notes, "the IPFS RPC speaks TLS; its certificate's SHA-256 is "+fingerprint)
+	}
 	return nil
+}
+
+// proxyTLS is nil where plain TCP is spoken.
+func (d *Daemon) proxyTLS() (*tls.Config, string, error) {
+	at := d.cfg.Proxy
+	if !at.TLS {
+		return nil, "", nil
+	}
+	return d.opts.Dir.certificate(at.Certificate, at.Key, at.Hosts)
 }
 
 type kuboForProxy struct{ *ipfsclient.Client }

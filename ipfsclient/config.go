@@ -139,6 +139,7 @@ func transport(cfg Config, at endpoint) *http.Transport {
 		TLSHandshakeTimeout: cfg.Dial,
 		DisableCompression:  true,
 		MaxIdleConnsPerHost: 64,
+		WriteBufferSize:     64 << 10, // uploads are large
 		IdleConnTimeout:     90 * time.Second,
 	}
 }
