@@ -47,7 +47,7 @@ func stateOf(what ask.Request) func(*identity.Record) error {
 		case ask.Undrain:
 			r.State = identity.Active
 		case ask.Replace:
-			r.Seat = what.Peer
+			r.Seat, r.Phi = what.Peer, identity.FullPhi // the whole of it: in steps, others would hold it meanwhile
 		}
 		return nil
 	}

@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	shareEvery = 10 * time.Second // looks at what is assigned here, while a share grows
-	shareAgain = 10 * time.Minute // between two changes otherwise: each moves something everywhere
+	growEvery  = 2 * time.Second  // looks whether everything has come, while a share grows
+	shareEvery = time.Minute      // looks at what is assigned here
+	shareAgain = 10 * time.Minute // between two changes: each moves something everywhere
 )
 
 // keepShare keeps what is assigned to this peer below what it lends, by asking for
@@ -19,12 +20,16 @@ const (
 // had its time.
 func (c *Cluster) keepShare(ctx context.Context) error {
 	last := c.cfg.Now() // of a change: the process before may have made one
+	every := growEvery
 	for {
-		if err := pause(ctx, shareEvery); err != nil {
+		if err := pause(ctx, every); err != nil {
 			return err
 		}
-		a, now := c.base.State.Authority(), c.cfg.Now()
-		m, ok := a.Member(c.self)
+		m, ok := c.base.State.Authority().Member(c.self)
+		now := c.cfg.Now()
+		if every = shareEvery; !ok || growing(m.Phi) {
+			every = growEvery
+		}
 		if !ok || m.State != identity.Active {
 			continue
 		}

@@ -46,7 +46,7 @@ func TestAShareGrowsToTheWhole(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- p.keepShare(ctx) }()
-		time.Sleep(6*shareEvery + time.Second)
+		time.Sleep(6*growEvery + time.Second)
 		if m, _ := r.log.authority.Member(p.self); m.Phi != identity.FullPhi {
 			t.Errorf("phi %d after six looks", m.Phi)
 		}
