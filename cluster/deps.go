@@ -137,6 +137,7 @@ type Report struct {
 	Missing    int                // assigned and not held
 	Need       uint64             // bytes of those, as far as known
 	Exceptions iter.Seq[cid.Cid]  // the missing ones
+	Refused    uint64             // of them those that are refused
 }
 
 // Usage of this peer's IPFS node.

@@ -55,15 +55,14 @@ func (c *Cluster) say(ctx context.Context) error {
 		return err
 	}
 	raw, err := c.book.Say(ctx, next)
-	if err != nil {
-		return err
+	if raw != nil {
+		c.parts.Network.Share(raw)
 	}
-	c.parts.Network.Share(raw)
-	return nil
+	return err
 }
 
 func (c *Cluster) statement(r Report, last *statement.Statement) statement.Statement {
-	s := statement.Statement{At: c.cfg.Now(), View: r.View, Vector: r.Vector, Items: r.Items, Bytes: r.Bytes}
+	s := statement.Statement{At: c.cfg.Now(), View: r.View, Vector: r.Vector, Items: r.Items, Bytes: r.Bytes, Refused: r.Refused}
 	s.Except = statement.Except(func(yield func(uint64) bool) {
 		for k := range r.Exceptions {
 			s.Missing++
@@ -87,7 +86,7 @@ func (c *Cluster) statement(r Report, last *statement.Statement) statement.State
 
 func saysTheSame(a, b *statement.Statement) bool {
 	return a.View == b.View && maps.Equal(a.Vector, b.Vector) && a.Items == b.Items && a.Bytes == b.Bytes &&
-		a.Missing == b.Missing && a.Except.Equal(b.Except) && bytes.Equal(a.Digest, b.Digest)
+		a.Missing == b.Missing && a.Refused == b.Refused && a.Except.Equal(b.Except) && bytes.Equal(a.Digest, b.Digest)
 }
 
 // maxOps is how many changes go into one delta.

@@ -102,7 +102,7 @@ func (k keeper) Report() cluster.Report {
 	r := k.Tracker.Report()
 	return cluster.Report{
 		Ready: r.Ready, Version: r.Version, View: r.View, Vector: r.Vector, Items: r.Items, Bytes: r.Bytes,
-		Missing: r.Missing, Need: r.Need, Exceptions: r.Exceptions,
+		Missing: r.Missing, Need: r.Need, Exceptions: r.Exceptions, Refused: k.Stats().Items[pinset.StatusRefused],
 	}
 }
 

@@ -1,6 +1,7 @@
 package statement
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,12 +21,13 @@ type Book struct {
 	key     identity.Key
 	cluster identity.ClusterID
 	store   ds.Datastore
+	history *History
 	member  func(peer.ID) bool
 
 	saying sync.Mutex // one statement of ours at a time
 	mu     sync.RWMutex
 	latest map[peer.ID]entry
-	floor  uint64 // seq of ours that others have and we lost
+	lost   entry // of ours that others have and we lost
 }
 
 type entry struct {
@@ -44,6 +46,10 @@ func (e entry) last() uint64 {
 // OpenBook reads what is in the store. member says whose word counts.
 func OpenBook(ctx context.Context, store ds.Datastore, k identity.Key, c identity.ClusterID, member func(peer.ID) bool) (*Book, error) {
 	b := &Book{key: k, cluster: c, store: store, member: member, latest: map[peer.ID]entry{}}
+	var err error
+	if b.history, err = OpenHistory(ctx, store); err != nil {
+		return nil, err
+	}
 	rows, err := store.Query(ctx, query.Query{Prefix: prefix})
 	if err != nil {
 		return nil, fmt.Errorf("open statements: %w", err)
@@ -106,23 +112,29 @@ func (b *Book) Accept(ctx context.Context, raw []byte) (fresh bool, err error) {
 	}
 	b.mu.Lock()
 	if s.Author == b.key.ID() {
-		if s.Seq > b.latest[s.Author].last() {
-			b.floor = max(b.floor, s.Seq)
+		if s.Seq > max(b.latest[s.Author].last(), b.lost.last()) {
+			b.lost = entry{s, bytes.Clone(raw)}
 		}
 		b.mu.Unlock()
 		return false, nil
 	}
-	if !b.member(s.Author) || s.Seq <= b.latest[s.Author].last() {
+	if !b.member(s.Author) {
 		b.mu.Unlock()
 		return false, nil
 	}
-	raw = append([]byte(nil), raw...)
+	if s.Seq <= b.latest[s.Author].last() {
+		b.mu.Unlock()
+		_, err := b.history.Keep(ctx, s, raw)
+		return false, err
+	}
+	raw = bytes.Clone(raw)
 	b.latest[s.Author] = entry{s, raw}
 	b.mu.Unlock()
 	if err := b.store.Put(ctx, keyOf(s.Author), raw); err != nil {
 		return true, fmt.Errorf("keep statement of %s: %w", s.Author, err)
 	}
-	return true, nil
+	_, err = b.history.Keep(ctx, s, raw)
+	return true, err
 }
 
 // Behind says whether others have a statement of this peer that is newer than its
@@ -130,17 +142,25 @@ func (b *Book) Accept(ctx context.Context, raw []byte) (fresh bool, err error) {
 func (b *Book) Behind() bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.floor > b.latest[b.key.ID()].last()
+	return b.lost.last() > b.latest[b.key.ID()].last()
 }
 
 // Say signs a statement of this peer's, with the next seq, and returns its bytes
-// when they are on disk.
+// when they are on disk. An error beside bytes is of keeping it for later only.
 func (b *Book) Say(ctx context.Context, s Statement) ([]byte, error) {
 	b.saying.Lock()
 	defer b.saying.Unlock()
 	b.mu.RLock()
-	s.Author, s.Seq = b.key.ID(), max(b.floor, b.latest[b.key.ID()].last())+1
+	before := b.latest[b.key.ID()]
+	if b.lost.last() > before.last() {
+		before = b.lost
+	}
 	b.mu.RUnlock()
+	s.Author, s.Seq, s.Prev = b.key.ID(), before.last()+1, nil
+	if before.raw != nil {
+		hash := HashOf(before.raw)
+		s.Prev = hash[:]
+	}
 	raw, err := s.Seal(b.key, b.cluster)
 	if err != nil {
 		return nil, err
@@ -150,10 +170,14 @@ func (b *Book) Say(ctx context.Context, s Statement) ([]byte, error) {
 		return nil, fmt.Errorf("keep statement: %w", err)
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.latest[s.Author] = entry{&s, raw}
-	return raw, nil
+	b.mu.Unlock()
+	_, err = b.history.Keep(ctx, &s, raw)
+	return raw, err
 }
+
+// History is what was said before.
+func (b *Book) History() *History { return b.history }
 
 func keyOf(id peer.ID) ds.Key {
 	return ds.RawKey(prefix + id.String())

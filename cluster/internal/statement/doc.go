@@ -10,4 +10,8 @@
 // Each member writes only its own, and of two the one with the higher seq counts.
 // The book promises that this peer's seq rises over restarts, and that it keeps
 // nothing that is not signed by whom it names.
+//
+// Each statement names the hash of the one before: whoever takes a word back has
+// to break the chain or to say two things under one seq, and both can be shown to
+// others. A bounded History of earlier ones is kept of each member.
 package statement

@@ -64,6 +64,9 @@ func (x Exceptions) Has(hash uint64) bool {
 	return found
 }
 
+// Exact says whether single items are excepted, and no ranges.
+func (x Exceptions) Exact() bool { return x.bits == 0 || x.bits == 64 }
+
 // Equal says whether both except the same hashes.
 func (x Exceptions) Equal(y Exceptions) bool {
 	return x.bits == y.bits && slices.Equal(x.prefixes, y.prefixes)

@@ -32,9 +32,11 @@ type Statement struct {
 	Bytes   uint64             // of them
 	Missing uint64             // number of exceptions
 	Except  Exceptions         // assigned and not held
+	Refused uint64             // of the exceptions those for which there is no room, or that an owner's pin keeps out
 	Since   time.Time          // nothing was missing since; zero: something is
 	Count   uint64             // live pins, if Digest is there
 	Digest  []byte             // of the pinset at exactly Vector, 32 bytes, or none
+	Prev    []byte             // hash of the author's statement before, 32 bytes; none: it is the first, or of an older version
 }
 
 type record struct {
@@ -47,9 +49,11 @@ type record struct {
 	Missing uint64  `cbor:"missing,omitempty"`
 	Bits    uint64  `cbor:"bits,omitempty"`
 	Except  []byte  `cbor:"except,omitempty"`
+	Refused uint64  `cbor:"refused,omitempty"`
 	Since   uint64  `cbor:"since,omitempty"`
 	Count   uint64  `cbor:"count,omitempty"`
 	Digest  []byte  `cbor:"digest,omitempty"`
+	Prev    []byte  `cbor:"prev,omitempty"`
 }
 
 type heard struct {
@@ -64,7 +68,7 @@ func (s *Statement) Covers(author peer.ID, seq uint64) bool { return s.Vector[au
 func (s *Statement) Seal(k identity.Key, c identity.ClusterID) ([]byte, error) {
 	r := record{
 		Seq: s.Seq, At: unix(s.At), View: s.View[:], Items: s.Items, Bytes: s.Bytes, Missing: s.Missing,
-		Bits: uint64(s.Except.bits), Except: s.Except.bytes(), Since: unix(s.Since), Count: s.Count, Digest: s.Digest,
+		Bits: uint64(s.Except.bits), Except: s.Except.bytes(), Since: unix(s.Since), Count: s.Count, Digest: s.Digest, Prev: s.Prev, Refused: s.Refused,
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.Vector)) {
 		r.Vector = append(r.Vector, heard{[]byte(id), s.Vector[id]})
@@ -105,13 +109,16 @@ func Open(c identity.ClusterID, raw []byte) (*Statement, error) {
 func (r record) open() (*Statement, error) {
 	s := &Statement{
 		Seq: r.Seq, At: fromUnix(r.At), Items: r.Items, Bytes: r.Bytes, Missing: r.Missing,
-		Since: fromUnix(r.Since), Count: r.Count, Digest: r.Digest, Vector: make(map[peer.ID]uint64, len(r.Vector)),
+		Since: fromUnix(r.Since), Count: r.Count, Digest: r.Digest, Prev: r.Prev, Refused: r.Refused, Vector: make(map[peer.ID]uint64, len(r.Vector)),
 	}
 	if r.Seq == 0 || r.At > maxUnix || r.Since > maxUnix {
 		return nil, fmt.Errorf("seq %d, times %d, %d", r.Seq, r.At, r.Since)
 	}
 	if len(r.View) != len(s.View) || len(r.Digest) != 0 && len(r.Digest) != 32 || len(r.Vector) > MaxAuthors {
 		return nil, fmt.Errorf("digests of %d and %d bytes, %d authors", len(r.View), len(r.Digest), len(r.Vector))
+	}
+	if n := len(r.Prev); n != 0 && (n != 32 || r.Seq == 1) {
+		return nil, fmt.Errorf("%d bytes of a statement before seq %d", n, r.Seq)
 	}
 	s.View = [32]byte(r.View)
 	last := ""

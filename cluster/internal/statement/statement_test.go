@@ -40,8 +40,9 @@ var equal = cmp.AllowUnexported(Exceptions{})
 func TestStatementSurvivesAndIsGolden(t *testing.T) {
 	c := identitytest.New(t, 3)
 	for name, s := range map[string]Statement{
-		"full":  full(c),
-		"empty": {Author: c.ID(1), Seq: 1, At: identitytest.Start(), Vector: map[peer.ID]uint64{}},
+		"full":    full(c),
+		"chained": {Author: c.ID(1), Seq: 2, At: identitytest.Start(), Vector: map[peer.ID]uint64{}, Refused: 3, Prev: bytes.Repeat([]byte{5}, 32)},
+		"empty":   {Author: c.ID(1), Seq: 1, At: identitytest.Start(), Vector: map[peer.ID]uint64{}},
 	} {
 		raw, err := s.Seal(c.Keys[1], c.Founding.ID())
 		if err != nil {
@@ -71,19 +72,21 @@ func TestStatementRefusesWhatCannotBe(t *testing.T) {
 	c := identitytest.New(t, 3)
 	good := record{Seq: 1, View: make([]byte, 32)}
 	for name, change := range map[string]func(*record){
-		"nothing wrong":       func(*record) {},
-		"no seq":              func(r *record) { r.Seq = 0 },
-		"short view":          func(r *record) { r.View = r.View[1:] },
-		"short digest":        func(r *record) { r.Digest = []byte{1} },
-		"a time after 9999":   func(r *record) { r.At = maxUnix + 1 },
-		"an author twice":     func(r *record) { r.Vector = []heard{{[]byte("a"), 1}, {[]byte("a"), 2}} },
-		"authors unsorted":    func(r *record) { r.Vector = []heard{{[]byte("b"), 1}, {[]byte("a"), 2}} },
-		"65 bits":             func(r *record) { r.Bits, r.Except = 65, make([]byte, 8) },
-		"bits of nothing":     func(r *record) { r.Bits = 8 },
-		"exceptions cut":      func(r *record) { r.Bits, r.Except = 64, make([]byte, 9) },
-		"too many exceptions": func(r *record) { r.Bits, r.Except = 64, make([]byte, 8*(MaxExceptions+1)) },
-		"exceptions too long": func(r *record) { r.Bits, r.Except = 8, []byte{1, 0, 0, 0, 0, 0, 0, 1} },
-		"exceptions unsorted": func(r *record) { r.Bits, r.Except = 8, []byte{2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0} },
+		"nothing wrong":         func(*record) {},
+		"no seq":                func(r *record) { r.Seq = 0 },
+		"short view":            func(r *record) { r.View = r.View[1:] },
+		"short digest":          func(r *record) { r.Digest = []byte{1} },
+		"a time after 9999":     func(r *record) { r.At = maxUnix + 1 },
+		"an author twice":       func(r *record) { r.Vector = []heard{{[]byte("a"), 1}, {[]byte("a"), 2}} },
+		"authors unsorted":      func(r *record) { r.Vector = []heard{{[]byte("b"), 1}, {[]byte("a"), 2}} },
+		"65 bits":               func(r *record) { r.Bits, r.Except = 65, make([]byte, 8) },
+		"a first one after one": func(r *record) { r.Prev = make([]byte, 32) },
+		"a short hash":          func(r *record) { r.Seq, r.Prev = 2, []byte{1} },
+		"bits of nothing":       func(r *record) { r.Bits = 8 },
+		"exceptions cut":        func(r *record) { r.Bits, r.Except = 64, make([]byte, 9) },
+		"too many exceptions":   func(r *record) { r.Bits, r.Except = 64, make([]byte, 8*(MaxExceptions+1)) },
+		"exceptions too long":   func(r *record) { r.Bits, r.Except = 8, []byte{1, 0, 0, 0, 0, 0, 0, 1} },
+		"exceptions unsorted":   func(r *record) { r.Bits, r.Except = 8, []byte{2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0} },
 	} {
 		r := good
 		change(&r)
