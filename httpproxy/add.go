@@ -199,12 +199,18 @@ func (c *call) addHere() error {
 	if err != nil {
 		return err
 	}
+	w, err := c.waiting(one)
+	if err != nil {
+		return err
+	}
 	dir, err := c.files()
 	if err != nil {
 		return err
 	}
 	c.body.answerMeanwhile()
 	out, silent := c.lines(), c.flag("silent", false)
+	a := adding{wrap: opts.Wrap}
+	var roots []cid.Cid
 	for e, err := range c.s.deps.Data.Add(c.ctx, dir, opts, c.template(opts.Name)) {
 		if err != nil {
 			return out.end(err)
@@ -212,11 +218,19 @@ func (c *call) addHere() error {
 		m := addedMessage{Name: e.Path, Bytes: int64(e.Bytes)}
 		if e.CID.Defined() {
 			m.Hash, m.Size, m.Bytes = e.CID.String(), strconv.FormatUint(e.Size, 10), 0
+			if w != one && !opts.OnlyHash && a.isRoot(e.Path) { // one copy is here
+				roots = append(roots, e.CID)
+			}
 		}
 		if silent {
 			continue
 		}
 		if err := out.emit(m); err != nil {
+			return out.end(err)
+		}
+	}
+	for _, k := range roots {
+		if err := c.until(c.ctx, k, w, nil); err != nil {
 			return out.end(err)
 		}
 	}
