@@ -64,6 +64,7 @@ type ProxyConfig struct {
 	Anonymous   []string // scopes of who asks on loopback without a token
 	Origins     []string // web pages that may call it
 	Hosts       []string // further names of it
+	KeepFiles   bool     // pin the root of Kubo's mutable file system
 	TLS         bool     // speak TLS on Listen
 	Certificate string   // file, PEM; "" is one that is made here
 	Key         string   // its key

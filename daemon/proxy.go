@@ -23,7 +23,7 @@ func (d *Daemon) openProxy(context.Context) (err error) {
 		return err
 	}
 	cfg := httpproxy.Config{
-		Socket: at.Socket, AllowRemote: at.AllowRemote, Origins: at.Origins, Hosts: at.Hosts, TLS: secure, Version: d.opts.Version,
+		Socket: at.Socket, AllowRemote: at.AllowRemote, Origins: at.Origins, Hosts: at.Hosts, TLS: secure, KeepFiles: at.KeepFiles, Version: d.opts.Version,
 		Self: d.key.ID(), Cluster: string(p.founding.ID()), Name: p.founding.Name(), Log: d.log,
 	}
 	if at.Listen != "" {

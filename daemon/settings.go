@@ -73,6 +73,7 @@ func table() []setting {
 		{key: "proxy.anonymous", doc: "what may be done on loopback without a token: read, pin, add, files, gc", of: func(c *Config) value { return (*wordSet)(&c.Proxy.Anonymous) }},
 		{key: "proxy.origins", doc: "web pages that may call it, as https://example.org", of: func(c *Config) value { return (*list)(&c.Proxy.Origins) }},
 		{key: "proxy.hosts", doc: "further names under which it is reached", of: func(c *Config) value { return (*list)(&c.Proxy.Hosts) }},
+		{key: "proxy.keep_files", doc: "keep Kubo's files (MFS) in the cluster: their root is pinned at each change through this door", of: func(c *Config) value { return (*flag)(&c.Proxy.KeepFiles) }},
 		{key: "proxy.tls", doc: "speak TLS there, with the certificate below or one that is made here", of: func(c *Config) value { return (*flag)(&c.Proxy.TLS) }},
 		{key: "proxy.certificate", doc: "file with the certificate, PEM", of: func(c *Config) value { return (*word)(&c.Proxy.Certificate) }},
 		{key: "proxy.certificate_key", doc: "file with its key, PEM", of: func(c *Config) value { return (*word)(&c.Proxy.Key) }},

@@ -34,13 +34,14 @@ func (c *call) files() (files.Directory, error) {
 type carRoots struct {
 	mu   sync.Mutex
 	cids []cid.Cid
+	seen cid.Set
 }
 
 func (r *carRoots) add(found []cid.Cid) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, k := range found {
-		if !slices.Contains(r.cids, k) {
+		if r.seen.Visit(k) {
 			r.cids = append(r.cids, k)
 		}
 	}

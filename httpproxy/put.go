@@ -179,7 +179,7 @@ func (c *call) dagImport() error {
 	if err != nil {
 		return err
 	}
-	roots := &carRoots{}
+	roots := &carRoots{seen: *cid.NewSet()}
 	form := files.NewMultiFileReader(carDir{dir, roots}, false, false)
 	q := c.query()
 	q.Set("pin-roots", "false")

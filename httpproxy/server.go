@@ -34,6 +34,7 @@ type Config struct {
 	Hosts       []string       // further names of this door, for the Host check
 	Origins     []string       // further pages that may call it
 	Anonymous   []pinset.Scope // of who asks without a token at a loopback listener
+	KeepFiles   bool           // pin the root of Kubo's mutable file system
 	Version     string
 	Self        peer.ID // this member of the cluster
 	Cluster     string  // its id
@@ -62,6 +63,7 @@ type Server struct {
 	commands map[string]*command
 	doors    []guard.Door
 	log      *slog.Logger
+	mfs      mfs
 }
 
 // companions are the origins that Kubo lets in by itself: the IPFS Companion

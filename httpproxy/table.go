@@ -103,11 +103,18 @@ func (s *Server) forwarded() []*command {
 			multibase/decode multibase/encode multibase/list multibase/transcode
 			pin/remote/service/ls log/ls provide/stat`,
 		pinset.ScopePin:   "routing/provide",
-		pinset.ScopeFiles: "files/ls files/stat files/read files/cp files/mv files/rm files/mkdir files/write files/flush files/chcid files/chmod files/touch",
+		pinset.ScopeFiles: "files/ls files/stat files/read",
 	} {
 		for name := range strings.FieldsSeq(names) {
 			out = append(out, &command{name: name, scope: scope})
 		}
+	}
+	for name := range strings.FieldsSeq("cp mv rm mkdir write flush chcid chmod touch") {
+		change := &command{name: "files/" + name, scope: pinset.ScopeFiles}
+		if s.cfg.KeepFiles && s.deps.Kubo != nil {
+			change.run, change.sent = (*call).changeFiles, true
+		}
+		out = append(out, change)
 	}
 	return out
 }
