@@ -72,6 +72,20 @@ func (c *Cluster) lookForAbsence(ctx context.Context, passed time.Duration) erro
 	return nil
 }
 
+// lookForAway notes who cannot be reached now. For how long a member is silent
+// before it counts as gone is the policy's; 0: it never does.
+func (c *Cluster) lookForAway() {
+	a, states := c.base.State.Authority(), c.states()
+	heard := map[peer.ID]time.Time{}
+	for _, m := range a.Members() {
+		if m.Peer != c.self {
+			heard[m.Peer] = states[m.Peer].LastHeard
+		}
+	}
+	limit := a.Policy().Absent
+	c.away.Look(c.cfg.Now(), heard, func(id peer.ID) bool { return limit > 0 && c.silence.For(id) >= limit })
+}
+
 // absentees are the members of whom self should say that they are absent: now for
 // the first time, or again since with it more than half of the active ones do.
 func absentees(a *identity.Authority, self peer.ID, silent func(peer.ID) time.Duration) []peer.ID {

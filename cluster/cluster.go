@@ -112,15 +112,16 @@ func (c *Cluster) follow(ctx context.Context) error {
 // watchEvery is how often it is looked whether others are heard.
 const watchEvery = 10 * time.Second
 
-// watch notes since when this peer is alone or at odds, for Health.
+// watch notes since when this peer is alone or at odds, for Health, and who is away.
 func (c *Cluster) watch(ctx context.Context) error {
 	for {
+		c.lookForAway()
 		a := c.agreement()
 		c.mu.Lock()
 		c.loneSince = since(c.loneSince, a.Members > 1 && a.Heard == 1, c.cfg.Now())
 		c.oddSince = since(c.oddSince, len(a.Behind) > 0, c.cfg.Now())
 		c.mu.Unlock()
-		if err := pause(ctx, watchEvery); err != nil {
+		if err := pause(ctx, min(watchEvery, c.cfg.Outage/4)); err != nil {
 			return err
 		}
 	}

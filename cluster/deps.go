@@ -187,6 +187,7 @@ type Config struct {
 	StreamTime time.Duration // for a long answer; 10m
 	NodeTime   time.Duration // for a call to the IPFS node that moves no data; 15s
 	Lately     time.Duration // within which a member counts as heard; 90s
+	Outage     time.Duration // of a member, that moves nothing; at least Lately; 10m
 	SayEvery   time.Duration // at most one statement in this time; 2s
 	SizeEvery  time.Duration // at most one delta of sizes in this time; 5s
 	ExpirySlot time.Duration // between the turns of members to unpin what expired; 10m
@@ -222,6 +223,8 @@ func (c Config) withDefaults() Config {
 	dur(&c.StreamTime, 10*time.Minute)
 	dur(&c.NodeTime, 15*time.Second)
 	dur(&c.Lately, 90*time.Second)
+	dur(&c.Outage, 10*time.Minute)
+	c.Outage = max(c.Outage, c.Lately)
 	dur(&c.SayEvery, 2*time.Second)
 	dur(&c.SizeEvery, 5*time.Second)
 	dur(&c.ExpirySlot, 10*time.Minute)

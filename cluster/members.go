@@ -35,6 +35,7 @@ type Members struct {
 	contacts *contact.Book
 	sizes    *upkeep.Queue[foundSize]
 	silence  *silence.Book
+	away     *silence.Away
 	parts    atomic.Pointer[Parts]
 	summed   atomic.Pointer[sums]
 
@@ -52,7 +53,8 @@ type Members struct {
 // OpenMembers reads what is known of the members from the store.
 func OpenMembers(ctx context.Context, cfg Config, b Base) (*Members, error) {
 	cfg = cfg.withDefaults()
-	m := &Members{cfg: cfg, base: b, self: cfg.Key.ID(), sizes: upkeep.NewQueue[foundSize](65536), changed: make(chan struct{})}
+	m := &Members{cfg: cfg, base: b, self: cfg.Key.ID(), sizes: upkeep.NewQueue[foundSize](65536), changed: make(chan struct{}),
+		away: silence.NewAway(cfg.Outage)}
 	var err error
 	m.book, err = statement.OpenBook(ctx, b.Store, cfg.Key, cfg.Founding.ID(), func(id peer.ID) bool { return b.State.Authority().Is(id) })
 	if err != nil {
@@ -150,10 +152,7 @@ const classSize = 1 << 30
 // does not except it. An error while reading is a no.
 func (m *Members) Covered(ctx context.Context, p pinset.Pin, by peer.ID) bool {
 	s, view := m.book.Latest(by), m.View()
-	if s == nil || s.View != view.Digest() || s.Except.Has(statement.Hash(p.CID.Hash())) {
-		return false
-	}
-	if !m.knew(ctx, s, p.Key()) || !m.knewPolicy(ctx, s) {
+	if s == nil || s.View != view.Digest() || !m.said(ctx, s, p) || !m.knewPolicy(ctx, s) {
 		return false
 	}
 	size, err := m.base.State.Size(ctx, p.CID)
@@ -162,6 +161,23 @@ func (m *Members) Covered(ctx context.Context, p pinset.Pin, by peer.ID) bool {
 	}
 	return view.Holds(by, item(p, size))
 }
+
+// Said says whether the latest statement of a member, whatever the membership was
+// when it made it, knew the pin's latest change and does not except it.
+func (m *Members) Said(ctx context.Context, p pinset.Pin, by peer.ID) bool {
+	s := m.book.Latest(by)
+	return s != nil && m.said(ctx, s, p)
+}
+
+func (m *Members) said(ctx context.Context, s *statement.Statement, p pinset.Pin) bool {
+	return !s.Except.Has(statement.Hash(p.CID.Hash())) && m.knew(ctx, s, p.Key())
+}
+
+// Away returns the members that were not heard for longer than an outage that
+// moves nothing, and those of them that were silent for as long as the policy
+// demands before others may say that they are gone. The maps do not change.
+// Changed is closed when they are no longer right.
+func (m *Members) Away() (away, long map[peer.ID]bool, changed <-chan struct{}) { return m.away.Now() }
 
 func (m *Members) knew(ctx context.Context, s *statement.Statement, key string) bool {
 	author, seq, err := m.base.State.Origin(ctx, key)

@@ -147,41 +147,43 @@ func (r *rig) holderOf(p pinset.Pin, not ...int) int {
 	return -1
 }
 
-// TestCovered has a row for each way in which a word does not cover a pin.
+// TestCovered has a row for each way in which a word does not cover a pin, and for
+// those in which it at least said so once.
 func TestCovered(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		before func(r *rig, p pinset.Pin, holder int)
 		after  func(r *rig, p pinset.Pin, holder int)
 		want   bool
+		said   bool
 	}{
-		{"it says so", nil, nil, true},
-		{"it says nothing", func(r *rig, _ pinset.Pin, h int) { r.peers[h].tracker.report = Report{} }, nil, false},
-		{"it excepts it", func(r *rig, p pinset.Pin, h int) { r.peers[h].reports(p.CID) }, nil, false},
-		{"it excepts another", func(r *rig, _ pinset.Pin, h int) { r.peers[h].reports(cidN(500)) }, nil, true},
+		{"it says so", nil, nil, true, true},
+		{"it says nothing", func(r *rig, _ pinset.Pin, h int) { r.peers[h].tracker.report = Report{} }, nil, false, false},
+		{"it excepts it", func(r *rig, p pinset.Pin, h int) { r.peers[h].reports(p.CID) }, nil, false, false},
+		{"it excepts another", func(r *rig, _ pinset.Pin, h int) { r.peers[h].reports(cidN(500)) }, nil, true, true},
 		{"it spoke before the pin", func(r *rig, _ pinset.Pin, h int) {
 			r.peers[h].tracker.report.Vector = map[peer.ID]uint64{r.ids.ID(0): 1}
-		}, nil, false},
-		{"the pin changed since", nil, func(r *rig, p pinset.Pin, _ int) { p.Name = "new"; r.peers[0].pin(p) }, false},
-		{"another pin changed since", nil, func(r *rig, p pinset.Pin, _ int) { r.peers[0].pin(pinset.Pin{CID: cidN(501)}) }, true},
+		}, nil, false, false},
+		{"the pin changed since", nil, func(r *rig, p pinset.Pin, _ int) { p.Name = "new"; r.peers[0].pin(p) }, false, false},
+		{"another pin changed since", nil, func(r *rig, p pinset.Pin, _ int) { r.peers[0].pin(pinset.Pin{CID: cidN(501)}) }, true, true},
 		{"the membership changed since", nil, func(r *rig, _ pinset.Pin, h int) {
 			r.rewrite(h, func(rec *identity.Record) { rec.Lent /= 2 })
-		}, false},
+		}, false, true},
 		{"the policy changed since", nil, func(r *rig, _ pinset.Pin, h int) {
 			r.setPolicy(func(p *identity.Policy) { p.Grace = time.Hour })
-		}, false},
+		}, false, true},
 		{"a name changed since", nil, func(r *rig, _ pinset.Pin, h int) {
 			r.rewrite(h, func(rec *identity.Record) { rec.Name = "new" })
-		}, true},
+		}, true, true},
 		{"a small size was published since", nil, func(r *rig, p pinset.Pin, h int) {
 			must2(r.log.commit(r.ids.ID(0), r.peers[0].state.SizeOp(p.CID, 1000)))
-		}, true},
+		}, true, true},
 		{"a size that moves items was published since", nil, func(r *rig, p pinset.Pin, h int) {
 			must2(r.log.commit(r.ids.ID(0), r.peers[0].state.SizeOp(p.CID, classSize)))
-		}, false},
+		}, false, true},
 		{"it was removed since", nil, func(r *rig, _ pinset.Pin, h int) {
 			must(r.t, 0, r.peers[h].Leave(t.Context()))
-		}, false},
+		}, false, false},
 	} {
 		r := newRig(t, 4)
 		p := r.peers[0].pin(pinset.Pin{CID: cidN(1)})
@@ -196,6 +198,9 @@ func TestCovered(t *testing.T) {
 		}
 		if got := r.peers[0].Covered(t.Context(), p, r.ids.ID(h)); got != tc.want {
 			t.Errorf("%s: covered %v", tc.name, got)
+		}
+		if got := r.peers[0].Said(t.Context(), p, r.ids.ID(h)); got != tc.said {
+			t.Errorf("%s: said %v", tc.name, got)
 		}
 	}
 }

@@ -80,6 +80,7 @@ type TrackerConfig struct {
 	Concurrency int
 	Reserve     uint64        // bytes of the file system that are never used
 	Grace       time.Duration // a copy is kept that long after its successors are safe; 0: as the policy says
+	Outage      time.Duration // of a member, that moves nothing: after it others stand in
 	Sweep       time.Duration // between two comparisons with the IPFS node
 }
 
@@ -105,7 +106,7 @@ func Defaults() Config {
 			Anonymous: []string{string(pinset.ScopeAdd), string(pinset.ScopeFiles), string(pinset.ScopeGC), string(pinset.ScopePin), string(pinset.ScopeRead)},
 		},
 		State:   StateConfig{Store: "badger"},
-		Tracker: TrackerConfig{Concurrency: 8, Reserve: 1 << 30, Sweep: time.Hour},
+		Tracker: TrackerConfig{Concurrency: 8, Reserve: 1 << 30, Outage: 10 * time.Minute, Sweep: time.Hour},
 	}
 }
 

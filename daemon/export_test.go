@@ -3,8 +3,11 @@ package daemon
 import (
 	"context"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/pinfold/pinfold/crdtstate"
 	"github.com/pinfold/pinfold/ipfsclient"
+	"github.com/pinfold/pinfold/pinset"
 )
 
 // OpenState opens the state of the one cluster in a directory where no daemon runs.
@@ -37,6 +40,11 @@ func StateDir(dir Dir) (string, error) {
 		return "", err
 	}
 	return have[0].path("state"), nil
+}
+
+// Said says whether a member has said here that it holds a pin.
+func (d *Daemon) Said(ctx context.Context, p pinset.Pin, by peer.ID) bool {
+	return d.peer.cluster.Said(ctx, p, by)
 }
 
 // Traffic returns the bytes that this peer received and sent.

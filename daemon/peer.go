@@ -71,6 +71,7 @@ func (d *Daemon) openPeer(ctx context.Context, dir clusterDir) (*peerOf, error) 
 func (d *Daemon) joinParts(ctx context.Context, p *peerOf, notes ds.Datastore) error {
 	members, err := cluster.OpenMembers(ctx, cluster.Config{
 		Key: d.key, Secret: p.secret, Founding: p.founding, Version: d.opts.Version, Log: d.log, Lately: 3 * d.cfg.Network.Heartbeat,
+		Outage: d.cfg.Tracker.Outage,
 	}, cluster.Base{State: p.timed, Node: d.node, Store: notes})
 	if err != nil {
 		return err
@@ -101,7 +102,7 @@ func (d *Daemon) joinParts(ctx context.Context, p *peerOf, notes ds.Datastore) e
 		Reserve: d.cfg.Tracker.Reserve, Concurrency: d.cfg.Tracker.Concurrency, Grace: func() time.Duration { return p.grace(d.cfg.Tracker.Grace) }, Sweep: d.cfg.Tracker.Sweep, Log: d.log,
 		Recheck: recheck(d.cfg.Tracker.Grace), Paused: d.pauses.end,
 	}, tracker.Deps{
-		State: p.state, Feed: feedForTracker{feed}, Views: members, Node: d.node, Coverage: members, Connector: members, Sizes: members,
+		State: p.state, Feed: feedForTracker{feed}, Views: members, Node: d.node, Coverage: members, Absence: members, Connector: members, Sizes: members,
 		Turns: &d.turns, Ledger: d.ledger, Caught: p.enrol.caught,
 	})
 	if err != nil {

@@ -81,6 +81,7 @@ func table() []setting {
 		{key: "tracker.concurrency", doc: "pins fetched at once", of: func(c *Config) value { return (*number)(&c.Tracker.Concurrency) }},
 		{key: "tracker.reserve", doc: "free space of the disk that is never used", of: func(c *Config) value { return (*size)(&c.Tracker.Reserve) }},
 		{key: "tracker.grace", doc: "how long a copy stays after its successors are safe; 0s: as the cluster's policy says", of: func(c *Config) value { return (*duration)(&c.Tracker.Grace) }},
+		{key: "tracker.outage", doc: "how long a member may be away before others hold its new pins for it", of: func(c *Config) value { return (*duration)(&c.Tracker.Outage) }},
 		{key: "tracker.sweep", doc: "time between two comparisons with the IPFS node", of: func(c *Config) value { return (*duration)(&c.Tracker.Sweep) }},
 	}
 }

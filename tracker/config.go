@@ -81,7 +81,24 @@ type Coverage interface {
 	// Covered says whether the latest statement of a member covers the pin: it was
 	// made with the pin known and does not except it.
 	Covered(ctx context.Context, p pinset.Pin, by peer.ID) bool
+	// Said says whether it does so but for the membership, which may have been
+	// another when it was made.
+	Said(ctx context.Context, p pinset.Pin, by peer.ID) bool
 }
+
+// Absence is who cannot be reached. It has no part in who shall hold what.
+type Absence interface {
+	// Away returns the members that were not heard for longer than an outage that
+	// moves nothing, and those of them that are away for so long that it counts also
+	// for what they hold. The maps do not change; changed is closed when they are no
+	// longer right.
+	Away() (away, long map[peer.ID]bool, changed <-chan struct{})
+}
+
+// allHere is the absence of nobody.
+type allHere struct{}
+
+func (allHere) Away() (away, long map[peer.ID]bool, changed <-chan struct{}) { return nil, nil, nil }
 
 // Pinner is the IPFS node's role of that name; see ipfsclient.Pinner.
 type Pinner interface {
@@ -148,13 +165,15 @@ func (t *Turns) known() []string {
 	return t.clusters
 }
 
-// Deps are the tracker's neighbours. Connector, Sizes, Turns and Caught may be nil.
+// Deps are the tracker's neighbours. Absence, Connector, Sizes, Turns and Caught may
+// be nil.
 type Deps struct {
 	State     State
 	Feed      Feed
 	Views     Views
 	Node      Node
 	Coverage  Coverage
+	Absence   Absence
 	Connector Connector
 	Sizes     Sizes
 	Turns     *Turns

@@ -31,6 +31,7 @@ type facts struct {
 // want is what the allocation assigns to this member, over all pins of one CID.
 type want struct {
 	extent  extent
+	interim extent // to be held for a while in place of members that are away
 	binding bool
 	rank    int    // the best of its places among the holders
 	v0      bool   // the CID was typed in version 0
@@ -112,13 +113,15 @@ func retain(now time.Time, f *facts, ours bool) (extent, time.Time) {
 	case held <= f.want.extent:
 		e.Covered, e.CoverBy, e.Interim = 0, 0, nothing
 		return f.want.extent, time.Time{}
-	case e.lettingGo() && !ours: // decided before, and done
+	case e.lettingGo() && !ours && f.want.interim == nothing: // decided before, and done
 		return f.want.extent, time.Time{}
 	case f.claims == 0 && (e.Seen || e.Interim == nothing):
 		return f.want.extent, time.Time{}
 	case f.claims > 0 && !f.covered:
 		e.Covered, e.CoverBy = 0, 0
 		return held, time.Time{}
+	case f.claims > 0 && f.node.extent == nothing: // others have it, and nothing is here
+		return f.want.extent, time.Time{}
 	}
 	// Others cover it, or it was brought in a moment ago and the pin is on its way
 	// into the pinset.
@@ -150,6 +153,7 @@ func hold(now time.Time, f *facts, target extent, at time.Time) action {
 	if target > f.want.extent {
 		return action{verb: keep, entry: *e, at: at}
 	}
+	e.Interim = nothing
 	return action{verb: rest, entry: *e}
 }
 

@@ -75,6 +75,7 @@ func with(e entry, f func(*entry)) entry { f(&e); return e }
 // naive says in the order of DESIGN's rules what is to be done.
 func naive(now time.Time, f facts) verb {
 	e := f.entry
+	e.Interim = max(e.Interim, f.want.interim)
 	mine := f.node.extent > nothing && strings.HasPrefix(f.node.name, "pinfold:"+testMark+" ") && (f.node.name == e.Name || f.shared)
 	foreign := f.node.extent > nothing && !mine
 	had := max(e.Placed, e.Borrowed, e.Interim)
@@ -90,9 +91,9 @@ func naive(now time.Time, f facts) verb {
 	if f.claims == 0 {
 		obliged = obliged && e.Interim > nothing && !e.Seen && !graceOver
 	} else {
-		obliged = obliged && !(f.covered && graceOver)
+		obliged = obliged && !(f.covered && (graceOver || f.node.extent == nothing))
 	}
-	if (e.State == pinset.StatusUnpinQueued || e.State == pinset.StatusUnpinError) && !mine {
+	if (e.State == pinset.StatusUnpinQueued || e.State == pinset.StatusUnpinError) && !mine && f.want.interim == nothing {
 		obliged = false
 	}
 	goal := f.want.extent
@@ -144,6 +145,9 @@ func randomFacts(rng *rand.Rand) facts {
 		room: room{lent: some(0, 9, 10, 100), used: some(0, 5, 95, 200), ahead: some(0, 80, 1<<64-1), free: some(0, 50, 100), reserve: some(0, 60), known: flip()}}
 	if f.claims > 0 {
 		f.want = want{extent: extent(rng.IntN(3)), binding: flip(), name: ourName, need: some(0, 10)}
+		if rng.IntN(4) == 0 {
+			f.want.interim = extent(rng.IntN(3))
+		}
 	}
 	if rng.IntN(6) > 0 {
 		states := []pinset.Status{pinset.StatusPinned, pinset.StatusQueued, pinset.StatusWaiting, pinset.StatusPinError, pinset.StatusRefused,
@@ -203,6 +207,9 @@ func safe(t *testing.T, f facts, a action) {
 			t.Fatalf("%+v:\npins without our mark", f)
 		}
 	case rest, keep:
+		if a.entry.Interim > a.entry.held() {
+			t.Fatalf("%+v:\nrests, and wants more: %+v", f, a.entry)
+		}
 		if a.entry.State != pinset.StatusPinned || a.entry.held() < f.want.extent || a.entry.held() != f.node.extent {
 			t.Fatalf("%+v:\nsays held: %+v", f, a.entry)
 		}

@@ -24,10 +24,14 @@
 //   - What nobody provides does not delay what somebody does: who makes no
 //     progress gives up its slot and tries again, slowly, in slots of its own.
 //
-// A split changes nothing here: assignment is computed from the members that are
-// recorded, and copies are let go only on the word of others, which a cut holds
-// up. Expired pins count until the pinset drops them: clocks decide nothing.
+// A split moves nothing: assignment is computed from the members that are recorded,
+// and copies are let go only on the word of others, which a cut holds up. What lies
+// beyond it is made up for by interim copies: this member stands in for holders that
+// are away (Absence), for pins that they never said they hold, and for all after
+// days. These copies are in the ledger and in no statement, and go like any other
+// that is not assigned. Whose idea of who is away differs makes some too many.
+// Expired pins count until the pinset drops them: clocks decide nothing.
 //
-// It leaves to others who shall hold what (allocation), what members say
-// (cluster), and which IPFS nodes to connect to (Connector).
+// It leaves to others who shall hold what (allocation), what members say and who is
+// away (cluster), and which IPFS nodes to connect to (Connector).
 package tracker

@@ -46,23 +46,32 @@ func (t *Tracker) listen(ctx context.Context, out chan<- Changes) error {
 }
 
 // evaluate compares what is assigned here with the ledger: everything at the
-// start, when the members change and when the feed says so, else what changed.
+// start, when the members change, when one goes away or returns, and when the feed
+// says so; else what changed.
 func (t *Tracker) evaluate(ctx context.Context, changes <-chan Changes) error {
 	if !t.caughtUp(ctx) {
 		return ctx.Err()
 	}
-	var view *allocation.View // under which everything was looked at
+	var view *allocation.View  // under which everything was looked at
+	var others <-chan struct{} // are away who were not, or the other way round
 	for {
 		moved := t.deps.Views.Changed()
 		var err error
 		if now := t.deps.Views.View(); now != view {
 			fresh := view != nil && view.Digest() == now.Digest()
+			_, _, others = t.deps.Absence.Away()
 			view, err = t.rescan(ctx, changes, fresh)
 		} else {
 			select {
 			case c := <-changes:
 				var all bool
 				if all, err = t.changed(ctx, view, c); all {
+					view, err = t.rescan(ctx, changes, true)
+				}
+			case <-others:
+				_, _, others = t.deps.Absence.Away()
+				var all bool
+				if all, err = t.walk(ctx, view, changes, false); all {
 					view, err = t.rescan(ctx, changes, true)
 				}
 			case <-moved:
@@ -118,18 +127,30 @@ func (t *Tracker) changed(ctx context.Context, view *allocation.View, c Changes)
 	return false, nil
 }
 
-// rescan walks the pinset and the ledger side by side, in the order of their
-// keys, and evaluates what is not at rest. New changes are looked at in between.
-// It returns the view under which everything was evaluated, nil if another rescan
-// is needed. Fresh: what is new are pins, not members.
+// rescan evaluates everything that is not at rest. It returns the view under which
+// it did, nil if another rescan is needed. Fresh: what is new are pins, not members.
 func (t *Tracker) rescan(ctx context.Context, changes <-chan Changes, fresh bool) (*allocation.View, error) {
 	vector := t.deps.State.Vector() // before the view, which must know all of it
 	view := t.deps.Views.View()
 	t.mu.Lock()
-	t.view = evaluated{digest: view.Digest()}
+	t.view = evaluated{digest: view.Digest(), vector: vector}
 	t.version++
 	t.mu.Unlock()
-	again, visits := false, 0
+	if again, err := t.walk(ctx, view, changes, fresh); again || err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.view.stable = true
+	t.version++
+	return view, nil
+}
+
+// walk goes through pinset and ledger side by side, in the order of their keys, and
+// evaluates what is not at rest. New changes are looked at in between; again: they
+// ask for a rescan.
+func (t *Tracker) walk(ctx context.Context, view *allocation.View, changes <-chan Changes, fresh bool) (again bool, err error) {
+	visits := 0
 	var batch []key
 	flush := func() error {
 		err := t.assign(ctx, view, batch, fresh)
@@ -137,10 +158,8 @@ func (t *Tracker) rescan(ctx context.Context, changes <-chan Changes, fresh bool
 			select {
 			case c := <-changes:
 				var all bool
-				if all, err = t.changed(ctx, view, c); all {
-					again = true
-				}
-				vector = c.Vector
+				all, err = t.changed(ctx, view, c)
+				again = again || all
 				continue
 			default:
 			}
@@ -148,7 +167,7 @@ func (t *Tracker) rescan(ctx context.Context, changes <-chan Changes, fresh bool
 		}
 		return err
 	}
-	err := t.sideBySide(ctx, func(g grouped) error {
+	err = t.sideBySide(ctx, func(g grouped) error {
 		w, err := t.wantOf(ctx, view, g.pins)
 		if err != nil {
 			return err
@@ -164,14 +183,7 @@ func (t *Tracker) rescan(ctx context.Context, changes <-chan Changes, fresh bool
 	if err == nil {
 		err = flush()
 	}
-	if err != nil || again {
-		return nil, err
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.view = evaluated{stable: true, digest: view.Digest(), vector: vector}
-	t.version++
-	return view, nil
+	return again, err
 }
 
 // grouped is one CID with its pins and its ledger entry, either of which may be
@@ -253,9 +265,9 @@ func groups(pins iter.Seq2[pinset.Pin, error]) iter.Seq2[grouped, error] {
 // atRest says whether an item needs no look: what is wanted is what is held.
 func atRest(e entry, w want, claims int) bool {
 	if !e.exists() {
-		return w.extent == nothing
+		return w.extent == nothing && w.interim == nothing
 	}
-	return e.State == pinset.StatusPinned && w.extent > nothing && e.held() == w.extent && e.Interim == nothing &&
+	return e.State == pinset.StatusPinned && w.extent > nothing && e.held() == w.extent && e.Interim == nothing && w.interim == nothing &&
 		e.Want == w.extent && e.Binding == w.binding && e.Seen == (claims > 0)
 }
 
@@ -278,7 +290,7 @@ func (t *Tracker) assign(ctx context.Context, view *allocation.View, keys []key,
 			break
 		}
 		if jobs[k] == nil {
-			t.tell(k, w)
+			t.tell(k, w, len(pins))
 			continue
 		}
 		if e, err = t.load(ctx, k); err != nil {
@@ -336,7 +348,7 @@ func (t *Tracker) putBack(j *job) {
 
 // tell lets whoever works on an item know that it changed, and stops a fetch of
 // what is not wanted any more. Until it is looked at, a report names the item.
-func (t *Tracker) tell(k key, w want) {
+func (t *Tracker) tell(k key, w want, claims int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	busy := t.queue.isBusy(k)
@@ -351,6 +363,7 @@ func (t *Tracker) tell(k key, w want) {
 	}
 	j.again = true
 	if r := t.runs[k]; r != nil {
+		r.retained = r.retained && claims > 0
 		r.cancelUnwanted()
 	}
 }
@@ -359,7 +372,7 @@ func (t *Tracker) tell(k key, w want) {
 // its name in the ledger before the IPFS node is asked. It is a pure function.
 func planned(now time.Time, e entry, w want, claims int) entry {
 	if !e.exists() {
-		if w.extent == nothing {
+		if w.extent == nothing && w.interim == nothing {
 			return e
 		}
 		e = entry{Name: w.name, V0: w.v0, Need: w.need}
@@ -383,6 +396,10 @@ func (t *Tracker) wantOf(ctx context.Context, view *allocation.View, pins []pins
 	for _, p := range pins {
 		it := itemOf(p, size)
 		if !view.Holds(t.cfg.Self, it) {
+			if t.standsIn(ctx, view, it, p) {
+				w.interim = max(w.interim, extentOf(p.Mode))
+				w.need = max(w.need, it.Size)
+			}
 			continue
 		}
 		at := view.Allocate(it)
@@ -401,6 +418,9 @@ func (t *Tracker) wantOf(ctx context.Context, view *allocation.View, pins []pins
 	if w.extent == nothing {
 		w.name, w.v0 = t.mark.name(pins[0].Name), pins[0].CID.Version() == 0
 	}
+	if w.interim <= w.extent {
+		w.interim = nothing
+	}
 	return w, nil
 }
 
@@ -410,7 +430,7 @@ func itemOf(p pinset.Pin, size uint64) allocation.Item {
 }
 
 // askCoverage notes whether others cover every pin of which more is held here than
-// is wanted. A protected copy needs as many of them as count towards the minimum,
+// is wanted. An interim copy needs as many of them as count towards the minimum,
 // any other copy all that do.
 func (t *Tracker) askCoverage(ctx context.Context, view *allocation.View, f *facts, pins []pinset.Pin) error {
 	sum := fnv.New64a()
@@ -425,13 +445,13 @@ func (t *Tracker) askCoverage(ctx context.Context, view *allocation.View, f *fac
 		}
 		at := view.Allocate(itemOf(p, size))
 		fmt.Fprintf(sum, "%s %q,", p.Key(), at.Holders[:at.Binding])
-		among := at.Holders[:at.Binding]
+		among, says := at.Holders[:at.Binding], t.deps.Coverage.Covered
 		if f.entry.Interim > nothing {
-			among = slices.Concat(at.Holders, at.Mirrors)
+			among, says = slices.Concat(at.Holders, at.Mirrors), t.covers
 		}
 		have := 0
 		for _, id := range among {
-			if id != t.cfg.Self && t.deps.Coverage.Covered(ctx, p, id) {
+			if id != t.cfg.Self && says(ctx, p, id) {
 				have++
 			}
 		}

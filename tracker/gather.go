@@ -58,7 +58,8 @@ func (t *Tracker) gather(ctx context.Context, r *run, last *gathered, fetched bo
 		return nil, err
 	}
 	g.claims = len(g.pins)
-	if held > g.want.extent {
+	g.entry.Interim = max(g.entry.Interim, g.want.interim)
+	if max(held, g.entry.Interim) > g.want.extent {
 		if err = t.askCoverage(ctx, g.view, &g.facts, g.pins); err != nil {
 			return nil, err
 		}

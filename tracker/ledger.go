@@ -150,6 +150,7 @@ func (e *entry) become(s pinset.Status, now time.Time) {
 // intend notes what the allocation and the pinset say now.
 func (e *entry) intend(w want, claims int) {
 	e.Want, e.Binding, e.Seen = w.extent, w.binding, e.Seen || claims > 0
+	e.Interim = max(e.Interim, w.interim)
 	if w.extent >= max(e.held(), e.Interim) { // nothing is held for others
 		e.Covered, e.CoverBy, e.Interim = 0, 0, nothing
 	}

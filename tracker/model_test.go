@@ -76,6 +76,7 @@ func (l *life) event() {
 		}
 		l.note("covered %v", l.covered)
 		yes := l.covered
+		l.sets.absent(nil) // who is away says nothing new
 		l.sets.cover(func(pinset.Pin, peer.ID) bool { return yes })
 	case n < 82:
 		l.note("kill")
@@ -89,13 +90,18 @@ func (l *life) event() {
 		} else {
 			l.node.Start()
 		}
-	case n < 92:
+	case n < 90:
+		gone := []map[peer.ID]bool{nil, {other: false}, {other: true}, {other: false, third: true}}[l.rng.IntN(4)]
+		l.note("away, and whether for long: %v", gone)
+		l.sets.absent(gone)
+	case n < 93:
 		l.note("recover all")
 		_ = l.RecoverAll(context.Background())
 	default:
 		l.note("an hour and a half")
 		settle(90 * time.Minute)
 		l.noticed = l.noticed || !l.covered && !l.away
+		l.checkStandIns()
 	}
 }
 
@@ -177,6 +183,36 @@ func (l *life) check(before map[cid.Cid]pinset.NodePin) {
 	}
 }
 
+// checkStandIns holds some time after the last event: of each pin there are as many
+// copies at members that can be reached as it needs, of those in line for it this
+// one's among them.
+func (l *life) checkStandIns() {
+	l.t.Helper()
+	if l.away {
+		return
+	}
+	now := l.nodePins()
+	away, long, _ := l.sets.Away()
+	for _, p := range l.sets.all() {
+		it := itemOf(p, 0)
+		holders, near, turn := l.sets.View().Allocate(it).Holders, 0, false
+		for _, id := range l.sets.View().Ranked(it) {
+			has := slices.Contains(holders, id) && l.covered && !long[id] // and said so before it went
+			if id == self && near < max(1, p.Replication.Min) {
+				turn = true
+			}
+			if !away[id] || has {
+				near++
+			}
+		}
+		_, mine := l.owner[p.CID]
+		if got, there := now[p.CID]; turn && !mine && !l.torn[p.CID] && len(away) > 0 && (!there || extentOf(got.Mode) < extentOf(p.Mode)) {
+			e, _ := l.ledger.get(context.Background(), keyOf(p.CID))
+			l.fatalf("nobody stands in for %v with %+v: the node has %+v, the entry is %+v", away, p, got, e)
+		}
+	}
+}
+
 // checkReport holds when everything that can happen now has happened.
 func (l *life) checkReport() {
 	l.t.Helper()
@@ -201,6 +237,7 @@ func (l *life) end() {
 	l.node.Start()
 	l.away = false
 	l.sets.cover(func(pinset.Pin, peer.ID) bool { return true })
+	l.sets.absent(nil)
 	l.note("the end")
 	settle(8 * time.Hour)
 	now := l.nodePins()

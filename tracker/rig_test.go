@@ -46,12 +46,15 @@ type sets struct {
 	view    *allocation.View
 	moved   chan struct{}
 	covers  func(pinset.Pin, peer.ID) bool
-	fails   error // of reading the pins
+	said    map[cid.Cid]bool // by all, under another membership
+	away    map[peer.ID]bool // and whether for long
+	gone    chan struct{}    // closed when that changes
+	fails   error            // of reading the pins
 }
 
 func newSets(members ...peer.ID) *sets {
 	s := &sets{pins: map[string]pinset.Pin{}, sizes: map[key]uint64{}, changed: map[key]cid.Cid{},
-		wake: make(chan struct{}, 1), moved: make(chan struct{}),
+		wake: make(chan struct{}, 1), moved: make(chan struct{}), gone: make(chan struct{}),
 		covers: func(pinset.Pin, peer.ID) bool { return false }}
 	s.setMembers(members...)
 	return s
@@ -87,6 +90,35 @@ func (s *sets) Covered(_ context.Context, p pinset.Pin, by peer.ID) bool {
 	return s.covers(p, by)
 }
 
+// Said is Covered, but for what was said under another membership.
+func (s *sets) Said(ctx context.Context, p pinset.Pin, by peer.ID) bool {
+	s.mu.Lock()
+	said := s.said[p.CID]
+	s.mu.Unlock()
+	return said || s.Covered(ctx, p, by)
+}
+
+func (s *sets) Away() (away, long map[peer.ID]bool, changed <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	away, long = map[peer.ID]bool{}, map[peer.ID]bool{}
+	for id, days := range s.away {
+		if away[id] = true; days {
+			long[id] = true
+		}
+	}
+	return away, long, s.gone
+}
+
+// absent says who is away from now on, and whether for long.
+func (s *sets) absent(away map[peer.ID]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = away
+	close(s.gone)
+	s.gone = make(chan struct{})
+}
+
 func (s *sets) cover(f func(pinset.Pin, peer.ID) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,6 +133,12 @@ func pinAt(c cid.Cid, name string, holders ...peer.ID) pinset.Pin {
 	}
 	p.Normalise()
 	return p
+}
+
+func (s *sets) all() []pinset.Pin {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.pins))
 }
 
 func (s *sets) pin(pins ...pinset.Pin) {
@@ -335,7 +373,7 @@ func (r *rig) start() *rig {
 	if r.node == nil {
 		r.node = r.world.Node()
 	}
-	deps := Deps{State: r.sets, Feed: r.sets, Views: r.sets, Coverage: r.sets, Node: r.node, Ledger: r.store}
+	deps := Deps{State: r.sets, Feed: r.sets, Views: r.sets, Coverage: r.sets, Absence: r.sets, Node: r.node, Ledger: r.store}
 	if r.deps != nil {
 		r.deps(&deps)
 	}

@@ -56,6 +56,9 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Tracker, error) {
 	if deps.Turns == nil {
 		deps.Turns = &Turns{}
 	}
+	if deps.Absence == nil {
+		deps.Absence = allHere{}
+	}
 	l, err := openLedger(ctx, deps.Ledger, cfg.Cluster, deps.Turns)
 	if err != nil {
 		return nil, pinset.Wrap(pinset.KindUnavailable, err, "start tracker")
