@@ -73,7 +73,7 @@ func app(s Streams) *cli.App {
 			upCommand(), initCommand(), joinCommand(), inviteCommand(), leaveCommand(),
 			giveCommand(), setCommand(), drainCommand(), undrainCommand(), evictCommand(), roleCommand(), policyCommand(), pauseCommand(), resumeCommand(), replaceCommand(),
 			addCommand(), pinCommand(), statusCommand(), peersCommand(), recoverCommand(),
-			mirrorCommand(), explainCommand(), planCommand(), balanceCommand(),
+			mirrorCommand(), explainCommand(), planCommand(), balanceCommand(), auditCommand(),
 			getCommand(), catCommand(), lsCommand(), gcCommand(),
 			idCommand(), healthCommand(), configCommand(), testnetCommand(), versionCommand(),
 		},

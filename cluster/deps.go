@@ -157,6 +157,7 @@ type Reader interface {
 	Open(ctx context.Context, path string) (files.Node, error)
 	List(ctx context.Context, path string) iter.Seq2[pinset.Link, error]
 	DAGSize(ctx context.Context, c cid.Cid, mode pinset.Mode) (pinset.Progress, error)
+	LocalBlock(ctx context.Context, c cid.Cid) ([]byte, error)
 	GC(ctx context.Context) iter.Seq2[cid.Cid, error]
 }
 

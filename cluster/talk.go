@@ -39,6 +39,12 @@ func (m *Members) Answer(ctx context.Context, from peer.ID, question []byte, yie
 		return send(ask.Frame{Member: &about})
 	case ask.All:
 		return m.sendAll(ctx, parts.Tracker, send)
+	case ask.Prove:
+		f, err := m.prove(ctx, r)
+		if err != nil {
+			return err
+		}
+		return send(f)
 	case ask.Drain, ask.Undrain, ask.Replace:
 		if err := m.obey(ctx, from, r); err != nil {
 			return err

@@ -3,6 +3,8 @@ package httpapi
 import (
 	"context"
 	"iter"
+	"slices"
+	"time"
 
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -12,6 +14,9 @@ type Audit interface {
 	// Deficit yields what has too few copies at members that are heard, in the
 	// order of the pinset's keys. It asks nobody.
 	Deficit(ctx context.Context) iter.Seq2[pinset.Summary, error]
+	// Audit holds what the members signed against the allocation, and challenges
+	// them so many times.
+	Audit(ctx context.Context, since time.Duration, challenges int) (pinset.Audit, error)
 }
 
 func (c *call) audit() (Audit, error) {
@@ -31,4 +36,38 @@ func (s *Server) deficit(c *call) error {
 		return err
 	}
 	return c.statusLines(keep(a.Deficit(c.ctx()), func(st *pinset.Summary) bool { return c.mayShow(st, true) }))
+}
+
+const (
+	auditTime      = 30 * 24 * time.Hour // looked back by default
+	mostChallenges = 1000                // of one audit
+)
+
+func (s *Server) auditAll(c *call) error {
+	since, n := auditTime, c.params.integer("challenge")
+	if text, given := c.params.optional("since"); given {
+		var err error
+		if since, err = time.ParseDuration(text); err != nil || since <= 0 {
+			c.params.bad("since", "a duration, as in 720h")
+		}
+	}
+	if n < 0 || n > mostChallenges {
+		c.params.bad("challenge", "a number from 0 to 1000")
+	}
+	if err := c.params.err; err != nil {
+		return err
+	}
+	a, err := c.audit()
+	if err != nil {
+		return err
+	}
+	out, err := a.Audit(c.ctx(), since, n)
+	if err != nil {
+		return err
+	}
+	if owner, only := c.onlyOwner(); only {
+		out.Lost = slices.DeleteFunc(out.Lost, func(l pinset.LostPromise) bool { return l.Owner != owner })
+		out.Tests = nil // they are of all owners' data
+	}
+	return c.json(out)
 }

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"iter"
+	"slices"
 	"testing"
 	"time"
 
@@ -23,6 +24,34 @@ func (f *fakeAudit) Deficit(context.Context) iter.Seq2[pinset.Summary, error] {
 			if !yield(s, nil) {
 				return
 			}
+		}
+	}
+}
+
+func (f *fakeAudit) Audit(_ context.Context, since time.Duration, challenges int) (pinset.Audit, error) {
+	at := time.Unix(1e9, 0).UTC()
+	return pinset.Audit{From: at.Add(-since), At: at, Pins: 3, Broken: 1,
+		Members: []pinset.AuditedPeer{{Peer: testPeer("bob"), Name: "bob", Assigned: 3, Promised: 2, Held: 1, Lost: 1, Said: at, Refused: 1,
+			Flaws: []pinset.ChainFlaw{{Kind: "fork", Seq: 7, At: at, Proof: true, Detail: "two"}}}},
+		Lost:  []pinset.LostPromise{{CID: "bafy", Peer: testPeer("bob"), Name: "bob", Promised: at, Lost: at}, {CID: "bafz", Owner: "alice", Peer: testPeer("bob")}},
+		Tests: slices.Repeat([]pinset.Challenge{{CID: "bafy", Peer: testPeer("bob"), Blocks: 4, Met: true}}, challenges),
+	}, nil
+}
+
+func TestAuditThroughTheClient(t *testing.T) {
+	s := serve(t, Config{})
+	c := NewClient(s.socket, "")
+	defer c.Close()
+	f := &fakeAudit{}
+	s.fake.audit = f
+	got, err := c.Audit(t.Context(), 48*time.Hour, 2)
+	want, _ := f.Audit(t.Context(), 48*time.Hour, 2)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	for _, bad := range [][2]int{{0, 1}, {-1, 1}, {1, -1}, {1, 1001}} {
+		if _, err := c.Audit(t.Context(), time.Duration(bad[0])*time.Hour, bad[1]); pinset.KindOf(err) != pinset.KindInvalid {
+			t.Errorf("%v: %v", bad, err)
 		}
 	}
 }

@@ -76,6 +76,7 @@ func (s *Server) routes() []route {
 		{"GET", "/allocations/{cid}/explain", read, nil, s.explain, none},
 		{"GET", "/plan", read, []string{"if"}, s.plan, none},
 		{"GET", "/balance", read, nil, s.balance, none},
+		{"GET", "/audit", read, []string{"since", "challenge"}, s.auditAll, none},
 		{"GET", "/deficit", read, nil, s.deficit, none},
 		{"GET", "/mirrors", read, nil, s.mirrors, none},
 		{"POST", "/mirrors/{of...}", admin, nil, s.addMirror, none},

@@ -324,3 +324,23 @@ func (c *Client) DAGSize(ctx context.Context, k cid.Cid, mode pinset.Mode) (pins
 	}
 	return pinset.Progress{Blocks: m.UniqueBlocks, Bytes: m.TotalSize}, nil
 }
+
+// maxBlock is more than any block that IPFS nodes exchange.
+const maxBlock = 4 << 20
+
+// LocalBlock implements Reader by block/get.
+func (c *Client) LocalBlock(ctx context.Context, k cid.Cid) ([]byte, error) {
+	r, err := c.start(ctx, call{name: "block/get", args: args("arg", k.String(), "offline", "true"), wait: c.cfg.Silence})
+	if err != nil {
+		return nil, about("block", k, err)
+	}
+	defer r.close()
+	b, err := io.ReadAll(io.LimitReader(r, maxBlock+1))
+	if err == nil && len(b) > maxBlock {
+		err = pinset.Invalid("more than %d bytes", maxBlock)
+	}
+	if err != nil {
+		return nil, about("block", k, err)
+	}
+	return b, nil
+}

@@ -79,6 +79,10 @@ type Reader interface {
 	// for mode Direct, that of c alone. It asks no network: KindNotFound says that a
 	// block is missing. It reads every block.
 	DAGSize(ctx context.Context, c cid.Cid, mode pinset.Mode) (pinset.Progress, error)
+
+	// LocalBlock returns the bytes of one block that is here. It asks no network:
+	// KindNotFound says that it is not.
+	LocalBlock(ctx context.Context, c cid.Cid) ([]byte, error)
 }
 
 // Storage is the node's disk.

@@ -209,3 +209,15 @@ func (n *Node) DAGSize(ctx context.Context, c cid.Cid, mode pinset.Mode) (pinset
 	}
 	return sum, nil
 }
+
+// LocalBlock returns a block that is on disk. KindNotFound: it is not.
+func (n *Node) LocalBlock(ctx context.Context, c cid.Cid) ([]byte, error) {
+	if err := checkHash(c); err != nil {
+		return nil, err
+	}
+	data, err := n.store.Get(ctx, c)
+	if isNotFound(err) {
+		err = pinset.Wrap(pinset.KindNotFound, err, "block %s", c)
+	}
+	return data, err
+}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"iter"
 	"net/http"
+	"net/url"
+	"strconv"
+	"time"
 
 	"github.com/pinfold/pinfold/httpapi/dialect"
 	"github.com/pinfold/pinfold/pinset"
@@ -12,4 +15,12 @@ import (
 // Deficit lists what has too few copies at members that are heard.
 func (c *Client) Deficit(ctx context.Context) iter.Seq2[pinset.Summary, error] {
 	return eachLine(ctx, c, request{method: http.MethodGet, path: "/deficit"}, dialect.DecodeStatus)
+}
+
+// Audit holds what the members signed against the allocation, and challenges them
+// so many times.
+func (c *Client) Audit(ctx context.Context, since time.Duration, challenges int) (out pinset.Audit, err error) {
+	q := url.Values{"since": {since.String()}, "challenge": {strconv.Itoa(challenges)}}
+	err = c.ask(ctx, request{method: http.MethodGet, path: "/audit", query: q}, &out)
+	return out, err
 }

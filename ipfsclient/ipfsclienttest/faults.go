@@ -25,6 +25,7 @@ const (
 	OpOpen     Op = "open"
 	OpList     Op = "list"
 	OpDAGSize  Op = "dagsize"
+	OpBlock    Op = "block"
 	OpRepoStat Op = "repostat"
 	OpGC       Op = "gc"
 	OpIdentity Op = "identity"

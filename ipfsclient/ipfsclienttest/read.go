@@ -153,6 +153,21 @@ func (f *Fake) dagSize(ctx context.Context, c cid.Cid, mode pinset.Mode) (pinset
 	return size, err
 }
 
+// LocalBlock implements ipfsclient.Reader. What is imagined has no bytes.
+func (f *Fake) LocalBlock(ctx context.Context, c cid.Cid) (data []byte, err error) {
+	err = f.do(ctx, Call{Op: OpBlock, CID: c}, func() error {
+		b, err := f.local(c)
+		if ipld.IsNotFound(err) {
+			return pinset.NotFound("block %s (fake): %w", c, err)
+		}
+		if err == nil {
+			data = b.RawData()
+		}
+		return err
+	})
+	return data, err
+}
+
 // errLeft says inside an iterator that its loop was left.
 var errLeft = errors.New("loop left")
 

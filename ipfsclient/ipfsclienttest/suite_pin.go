@@ -209,5 +209,12 @@ func suiteFetchDirect(t *testing.T, s suite) {
 	if got, err := s.Node.DAGSize(within(t, patience), there, pinset.Direct); err != nil || got.Blocks != 1 || got.Bytes == 0 {
 		t.Errorf("size of a direct pin: %+v, %v", got, err)
 	}
+	block, err := s.Node.LocalBlock(within(t, patience), there)
+	if sum, sumErr := there.Prefix().Sum(block); err != nil || sumErr != nil || sum != there {
+		t.Errorf("the root's block: %d bytes of %s, %v", len(block), sum, err)
+	}
+	far := add(t, s.Other, oneFile(t, "far", 300), pinset.AddOptions{CIDVersion: 1}, "far").CID
+	_, err = s.Node.LocalBlock(within(t, patience), far)
+	wantKind(t, "a block that is only at the other", err, pinset.KindNotFound)
 	unpin(t, s.Node, there, pinset.Direct)
 }

@@ -22,20 +22,25 @@ const (
 	Replace = "replace" // of an admin: take the place of the member named; answered by an empty frame
 	Drain   = "drain"   // of an admin: hand over what is held; answered by an empty frame
 	Undrain = "undrain" // of an admin: take a share again; answered so too
+	Prove   = "prove"   // that blocks of one CID are there: a frame of Proofs, or one with the Block
 	Recover = "recover" // try again what failed: of one CID, or, without one, all; answered like Item, or with an empty frame
 )
 
 // Request is a question.
 type Request struct {
-	What string
-	CID  cid.Cid // for Item and Recover
-	Peer peer.ID // for Replace
+	What   string
+	CID    cid.Cid   // for Item, Recover and Prove
+	Peer   peer.ID   // for Replace
+	Nonce  []byte    // for Prove, 32 bytes
+	Blocks []cid.Cid // for Prove: of which; none: the bytes of CID itself are to be sent
 }
 
 type request struct {
-	What string `cbor:"q"`
-	CID  []byte `cbor:"c,omitempty"`
-	Peer []byte `cbor:"p,omitempty"`
+	What   string   `cbor:"q"`
+	CID    []byte   `cbor:"c,omitempty"`
+	Peer   []byte   `cbor:"p,omitempty"`
+	Nonce  []byte   `cbor:"n,omitempty"`
+	Blocks [][]byte `cbor:"b,omitempty"`
 }
 
 // Encode returns the request's bytes.
@@ -43,6 +48,10 @@ func (r Request) Encode() ([]byte, error) {
 	w := request{What: r.What, Peer: []byte(r.Peer)}
 	if r.CID.Defined() {
 		w.CID = r.CID.Bytes()
+	}
+	w.Nonce = r.Nonce
+	for _, b := range r.Blocks {
+		w.Blocks = append(w.Blocks, b.Bytes())
 	}
 	return canon.Marshal(w)
 }
@@ -55,9 +64,9 @@ func ParseRequest(b []byte) (Request, error) {
 	}
 	r := Request{What: w.What}
 	switch w.What {
-	case About, Item, All, Recover, Drain, Undrain, Replace:
+	case About, Item, All, Recover, Drain, Undrain, Replace, Prove:
 	default:
-		return Request{}, fmt.Errorf("question %q: want about, item, all, recover, drain, undrain or replace", clean(w.What))
+		return Request{}, fmt.Errorf("question %q: want about, item, all, prove, recover, drain, undrain or replace", clean(w.What))
 	}
 	if len(w.CID) > 0 {
 		c, err := cid.Cast(w.CID)
@@ -73,10 +82,25 @@ func ParseRequest(b []byte) (Request, error) {
 		}
 		r.Peer = id
 	}
-	if w.What == Item && !r.CID.Defined() {
+	if (w.What == Item || w.What == Prove) && !r.CID.Defined() {
 		return Request{}, fmt.Errorf("read question: no cid")
 	}
-	return r, nil
+	return r, r.takeExam(w)
+}
+
+func (r *Request) takeExam(w request) error {
+	if w.What == Prove && (len(w.Nonce) != NonceSize || len(w.Blocks) > MaxProofs) {
+		return fmt.Errorf("read question: a nonce of %d bytes, %d blocks", len(w.Nonce), len(w.Blocks))
+	}
+	r.Nonce = w.Nonce
+	for _, b := range w.Blocks {
+		c, err := cid.Cast(b)
+		if err != nil {
+			return fmt.Errorf("read question: %w", err)
+		}
+		r.Blocks = append(r.Blocks, c)
+	}
+	return nil
 }
 
 // Member is what a member says of itself when asked.
@@ -93,12 +117,23 @@ type Member struct {
 type Frame struct {
 	Member *Member
 	Locals []pinset.Local
+	Proofs [][]byte // one for each block that was asked about; empty: it is not there
+	Block  []byte   // bytes of the CID that was asked about
 }
 
 type frame struct {
-	Member *member `cbor:"m,omitempty"`
-	Locals []local `cbor:"l,omitempty"`
+	Member *member  `cbor:"m,omitempty"`
+	Locals []local  `cbor:"l,omitempty"`
+	Proofs [][]byte `cbor:"p,omitempty"`
+	Block  []byte   `cbor:"k,omitempty"`
 }
+
+// Bounds of what can be proven at once.
+const (
+	NonceSize = 32
+	MaxProofs = 16
+	MaxBlock  = 900 << 10 // bytes of a block that is sent: a frame is at most 1 MiB
+)
 
 type member struct {
 	Version string   `cbor:"v,omitempty"`
@@ -135,7 +170,7 @@ const (
 
 // Encode returns the frame's bytes: never more than 1 MiB for up to BatchLocals.
 func (f Frame) Encode() ([]byte, error) {
-	var w frame
+	w := frame{Proofs: f.Proofs, Block: f.Block}
 	if m := f.Member; m != nil {
 		w.Member = &member{
 			Version: clean(m.Version), IPFS: []byte(m.IPFS.Peer), Agent: clean(m.IPFS.Agent), Error: clean(m.IPFSError),
@@ -168,7 +203,10 @@ func ParseFrame(b []byte) (Frame, error) {
 	if len(w.Locals) > maxLocals {
 		return Frame{}, fmt.Errorf("read answer: %d items in a frame, at most %d", len(w.Locals), maxLocals)
 	}
-	var f Frame
+	if len(w.Proofs) > MaxProofs {
+		return Frame{}, fmt.Errorf("read answer: %d proofs, at most %d", len(w.Proofs), MaxProofs)
+	}
+	f := Frame{Proofs: w.Proofs, Block: w.Block}
 	if w.Member != nil {
 		m, err := w.Member.open()
 		if err != nil {

@@ -51,3 +51,17 @@ func Judge(words []*statement.Statement, hash uint64, knows func(*statement.Stat
 	}
 	return v
 }
+
+// LackingSince returns from when on a member says that it lacks something.
+func LackingSince(words []*statement.Statement) time.Time {
+	var at time.Time
+	for _, s := range words {
+		switch {
+		case s.Missing == 0:
+			at = time.Time{}
+		case at.IsZero():
+			at = s.At
+		}
+	}
+	return at
+}
