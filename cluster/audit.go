@@ -1,10 +1,8 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -37,7 +35,7 @@ func (c *Cluster) Audit(ctx context.Context, since time.Duration, challenges int
 		words[m.Peer], at[m.Peer] = said, len(out.Members)
 		out.Members = append(out.Members, row)
 	}
-	view, lots := c.View(), lots{most: challenges}
+	view, lots := c.View(), audit.Lots{Most: challenges}
 	var failed error
 	err := c.eachItem(ctx, func(p pinset.Pin, it allocation.Item) bool {
 		out.Pins++
@@ -55,7 +53,7 @@ func (c *Cluster) Audit(ctx context.Context, since time.Duration, challenges int
 			v := audit.Judge(words[id], statement.Hash(p.CID.Hash()), knows)
 			audit.Count(&out.Members[row], v, it.Size, out.From)
 			if v.State == audit.Held && id != c.self {
-				lots.show(suspect{row, id, p})
+				lots.Show(audit.Suspect{Row: row, Peer: id, Pin: p})
 			}
 			if v.State == audit.Lost && len(out.Lost) < mostLost {
 				out.Lost = append(out.Lost, pinset.LostPromise{
@@ -66,16 +64,9 @@ func (c *Cluster) Audit(ctx context.Context, since time.Duration, challenges int
 		return true
 	})
 	if failed == nil && err == nil {
-		c.challenge(ctx, &out, lots.drawn)
+		c.challenge(ctx, &out, lots.Drawn)
 	}
-	slices.SortFunc(out.Members, func(a, b pinset.AuditedPeer) int {
-		return cmp.Or(strings.Compare(a.Name, b.Name), cmp.Compare(a.Peer, b.Peer))
-	})
-	for i := range out.Members {
-		if out.Members[i].Broken() {
-			out.Broken++
-		}
-	}
+	audit.Close(&out)
 	if failed != nil {
 		return out, failed
 	}
@@ -86,27 +77,13 @@ func (c *Cluster) Audit(ctx context.Context, since time.Duration, challenges int
 // those that were made under the membership and policy in force, if its latest
 // one was.
 func (c *Cluster) account(ctx context.Context, m identity.Record, from time.Time) (pinset.AuditedPeer, []*statement.Statement, error) {
-	row := pinset.AuditedPeer{Peer: m.Peer, Name: m.Name}
-	h, view := c.book.History(), c.View().Digest()
-	var links []audit.Link
-	var words []*statement.Statement
-	for _, k := range h.Rows(m.Peer) {
-		raw, err := h.Raw(ctx, m.Peer, k.Seq)
-		if err != nil {
-			return row, nil, err
-		}
-		s, err := statement.Open(c.cfg.Founding.ID(), raw)
-		if err != nil || s.Author != m.Peer {
-			continue // thinned out just now, or damaged on this disk: it proves nothing
-		}
-		links = append(links, audit.Link{Seq: s.Seq, At: s.At, Hash: k.Hash, Prev: s.Prev})
-		if s.View == view && c.knewPolicy(ctx, s) {
-			words = append(words, s)
-		}
-	}
-	row.Flaws, row.Kept = audit.Chain(links, h.Forks(m.Peer), from), len(links)
-	if len(links) > 0 {
-		row.Since = links[0].At
+	view := c.View().Digest()
+	row, words, err := audit.Read(ctx, c.book.History(), audit.Of{
+		Cluster: c.cfg.Founding.ID(), Peer: m.Peer, Name: m.Name, From: from,
+		Counts: func(s *statement.Statement) bool { return s.View == view && c.knewPolicy(ctx, s) },
+	})
+	if err != nil {
+		return row, nil, err
 	}
 	last := c.book.Latest(m.Peer)
 	if last == nil {

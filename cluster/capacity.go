@@ -1,13 +1,12 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"math"
-	"slices"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/pinfold/pinfold/cluster/internal/twins"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -37,16 +36,8 @@ func (c *Cluster) Capacity(context.Context) (pinset.Capacity, error) {
 	for r := 1; r <= highest; r++ {
 		out.Usable = append(out.Usable, pinset.Fit{Replication: r, Bytes: view.Usable(r) << 20})
 	}
-	out.Shared = sum.twins.groups
+	out.Shared = sum.twins.Groups
 	return out, nil
-}
-
-// offered is what a member lends for new items, in bytes.
-func offered(a *identity.Authority, r identity.Record) uint64 {
-	if r.State != identity.Active || a.Role(r.Peer) == identity.RoleObserver {
-		return 0
-	}
-	return r.Lent
 }
 
 func (c *Cluster) lastUsed(id peer.ID) uint64 {
@@ -62,7 +53,7 @@ func (c *Cluster) lastUsed(id peer.ID) uint64 {
 // sums are what a membership adds up to.
 type sums struct {
 	of    *identity.Authority
-	twins twins
+	twins twins.Twins
 	lent  uint64 // bytes
 }
 
@@ -72,7 +63,7 @@ func (m *Members) sums() *sums {
 	if s := m.summed.Load(); s != nil && s.of == a {
 		return s
 	}
-	s := &sums{of: a, twins: twinsOf(a)}
+	s := &sums{of: a, twins: twins.Of(a)}
 	for _, r := range a.Members() {
 		s.lent += min(s.counted(r), math.MaxUint64-s.lent)
 	}
@@ -82,61 +73,15 @@ func (m *Members) sums() *sums {
 
 // counted is what a member adds to what all lend, in bytes.
 func (s *sums) counted(r identity.Record) uint64 {
-	if _, second := s.twins.counted[r.Peer]; second {
+	if _, second := s.twins.Counted[r.Peer]; second {
 		return 0
 	}
-	return offered(s.of, r)
+	return twins.Offered(s.of, r)
 }
 
 // share is a member's part of what is lent, in hundredths of a percent.
 func (s *sums) share(r identity.Record) uint32 {
 	return uint32(float64(s.counted(r)) / float64(max(s.lent, 1)) * 10000)
-}
-
-// twins are members whose records name one IPFS node: two copies there are one.
-type twins struct {
-	groups  [][]peer.ID         // each with the member that counts first
-	counted map[peer.ID]peer.ID // who does not count, and by whom it is counted
-}
-
-// with returns the others on id's IPFS node.
-func (t twins) with(id peer.ID) []peer.ID {
-	for _, g := range t.groups {
-		if slices.Contains(g, id) {
-			return slices.DeleteFunc(slices.Clone(g), func(o peer.ID) bool { return o == id })
-		}
-	}
-	return nil
-}
-
-// twinsOf finds them. Of the members on one IPFS node that one counts which is
-// active, lends most, and has the smallest id, in this order: the records alone
-// decide it, so that everybody counts the same one.
-func twinsOf(a *identity.Authority) twins {
-	nodes := map[peer.ID][]identity.Record{}
-	for _, r := range a.Members() {
-		if r.IPFSPeer != "" {
-			nodes[r.IPFSPeer] = append(nodes[r.IPFSPeer], r)
-		}
-	}
-	out := twins{counted: map[peer.ID]peer.ID{}}
-	for _, group := range nodes {
-		if len(group) < 2 {
-			continue
-		}
-		slices.SortFunc(group, func(x, y identity.Record) int {
-			return cmp.Or(cmp.Compare(offered(a, y), offered(a, x)), cmp.Compare(x.Peer, y.Peer))
-		})
-		ids := make([]peer.ID, len(group))
-		for i, r := range group {
-			if ids[i] = r.Peer; i > 0 {
-				out.counted[r.Peer] = ids[0]
-			}
-		}
-		out.groups = append(out.groups, ids)
-	}
-	slices.SortFunc(out.groups, func(x, y []peer.ID) int { return cmp.Compare(x[0], y[0]) })
-	return out
 }
 
 // behind counts the changes known here that a member has not said it knows.

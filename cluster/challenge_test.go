@@ -68,7 +68,9 @@ func TestChallengesFindTheLiar(t *testing.T) {
 		{"it has nothing of it", []int{0}, nil, false, false, true, "does not have block"},
 		{"it answers with another's proof", []int{0, 1}, func(r *rig) {
 			r.peers[0].net.set(1, func(ctx context.Context, _ iter.Seq2[[]byte, error]) iter.Seq2[[]byte, error] {
-				return func(yield func([]byte, error) bool) { yield(must(t, ask.Frame{Proofs: [][]byte{make([]byte, 32)}}, nil).Encode()) }
+				return func(yield func([]byte, error) bool) {
+					yield(must(t, ask.Frame{Proofs: [][]byte{make([]byte, 32)}}, nil).Encode())
+				}
 			})
 		}, false, false, true, "proof"},
 		{"it repeats an older answer", []int{0, 1}, func(r *rig) {
@@ -131,11 +133,11 @@ func TestChallengesAreFair(t *testing.T) {
 	if pinset.KindOf(err) != pinset.KindNotFound {
 		t.Errorf("of what is not in the pinset: %v", err)
 	}
-	lots := lots{most: 3}
+	lots := audit.Lots{Most: 3}
 	for i := range 100 {
-		lots.show(suspect{row: i})
+		lots.Show(audit.Suspect{Row: i})
 	}
-	if len(lots.drawn) != 3 || (&audit.Exam{Nonce: []byte{1}}).Check(p.CID, []byte("a"), audit.Exam{Nonce: []byte{2}}.Proof(p.CID, []byte("a"))) {
+	if len(lots.Drawn) != 3 || (&audit.Exam{Nonce: []byte{1}}).Check(p.CID, []byte("a"), audit.Exam{Nonce: []byte{2}}.Proof(p.CID, []byte("a"))) {
 		t.Error("lots, or a proof for another nonce")
 	}
 }

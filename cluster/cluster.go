@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pinfold/pinfold/cluster/internal/deficit"
+	"github.com/pinfold/pinfold/cluster/internal/upkeep"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -17,7 +18,7 @@ import (
 type Cluster struct {
 	*Members
 	parts  Parts
-	expiry *expiryQueue
+	expiry *upkeep.Expiry
 	short  *deficit.Keeper
 
 	leaving sync.Once
@@ -36,7 +37,7 @@ type Cluster struct {
 // New joins the members to the network and the tracker. m must not be joined to
 // others before.
 func New(m *Members, p Parts) *Cluster {
-	c := &Cluster{Members: m, parts: p, expiry: newExpiryQueue(), left: make(chan struct{}), besides: map[*context.CancelFunc]struct{}{}}
+	c := &Cluster{Members: m, parts: p, expiry: upkeep.NewExpiry(), left: make(chan struct{}), besides: map[*context.CancelFunc]struct{}{}}
 	c.short = deficit.NewKeeper(shortSource{c}, m.cfg.Log)
 	m.parts.Store(&c.parts)
 	return c
@@ -104,7 +105,7 @@ func (c *Cluster) follow(ctx context.Context) error {
 		if ch.Authority || ch.Rescan {
 			c.replanSizes(ctx)
 		}
-		c.expiry.note(ch)
+		c.expiry.Note(ch.CIDs, ch.Rescan || ch.Authority) // other writers are other turns
 		c.short.Changed(ch.CIDs, ch.Rescan || ch.Authority)
 	}
 }
@@ -181,7 +182,7 @@ func (c *Cluster) ownFaults() []pinset.HealthEntry {
 	}
 	out = append(out, c.absenceFaults()...)
 	out = append(out, c.recordFaults()...)
-	for _, group := range c.sums().twins.groups {
+	for _, group := range c.sums().twins.Groups {
 		add("shared-ipfs-node", pinset.SeverityWarning, time.Time{}, fmt.Sprintf("%d members use one IPFS node", len(group)),
 			"they are counted once, as "+c.nameOf(group[0])+": "+c.names(group), "give each an IPFS node of its own, or evict the one that is no more")
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/pinfold/pinfold/cluster/internal/contact"
 	"github.com/pinfold/pinfold/cluster/internal/silence"
 	"github.com/pinfold/pinfold/cluster/internal/statement"
+	"github.com/pinfold/pinfold/cluster/internal/twins"
 	"github.com/pinfold/pinfold/cluster/internal/upkeep"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
@@ -100,7 +101,7 @@ func (m *Members) Changed() <-chan struct{} {
 // policy, nothing else.
 func allocationInput(a *identity.Authority) ([]allocation.Member, allocation.Policy) {
 	var out []allocation.Member
-	twins := twinsOf(a)
+	shared := twins.Of(a)
 	for _, r := range a.Members() {
 		m := allocation.Member{
 			ID: r.Peer, Cap: r.Lent >> 20, Phi: r.Phi, Domains: r.Domains, Tags: r.Tags,
@@ -112,7 +113,7 @@ func allocationInput(a *identity.Authority) ([]allocation.Member, allocation.Pol
 		if r.State == identity.Draining {
 			m.State = allocation.Draining
 		}
-		if _, second := twins.counted[r.Peer]; second {
+		if _, second := shared.Counted[r.Peer]; second {
 			m.Cap, m.Mirror, m.Mirrors = 0, false, nil // one disk counts once
 		}
 		if a.Role(r.Peer) == identity.RoleObserver {

@@ -50,7 +50,7 @@ func (c *Cluster) recorded(id peer.ID) peerRow {
 	}
 	p.Name, p.State, p.Tags, p.Domains, p.Lent, p.Phi = m.Name, m.State.String(), m.Tags, m.Domains, m.Lent, m.Phi
 	sum := c.sums()
-	p.IPFS.Peer, p.Share, p.Twins = m.IPFSPeer, sum.share(m), sum.twins.with(id)
+	p.IPFS.Peer, p.Share, p.Twins = m.IPFSPeer, sum.share(m), sum.twins.With(id)
 	return p
 }
 

@@ -188,12 +188,12 @@ func (c *Cluster) expire(ctx context.Context) error {
 	for {
 		if err := c.lookForExpiry(ctx); err != nil && ctx.Err() == nil {
 			c.cfg.Log.Warn("expired pins not unpinned", "err", err)
-			c.expiry.again()
+			c.expiry.Again()
 			if err := pause(ctx, time.Minute); err != nil {
 				return err
 			}
 		}
-		if err := c.expiry.wait(ctx, c.cfg.Now); err != nil {
+		if err := c.expiry.Wait(ctx, c.cfg.Now); err != nil {
 			return err
 		}
 	}
@@ -201,7 +201,7 @@ func (c *Cluster) expire(ctx context.Context) error {
 
 // lookForExpiry takes up what changed and removes what is due.
 func (c *Cluster) lookForExpiry(ctx context.Context) error {
-	cids, all := c.expiry.take()
+	cids, all := c.expiry.Take()
 	if all {
 		for p, err := range c.base.State.Pins(ctx, "") {
 			if err != nil {
@@ -220,7 +220,7 @@ func (c *Cluster) lookForExpiry(ctx context.Context) error {
 		}
 	}
 	for {
-		due := c.expiry.soonest.Due(c.cfg.Now(), maxOps)
+		due := c.expiry.Soonest.Due(c.cfg.Now(), maxOps)
 		if len(due) == 0 {
 			return nil
 		}
@@ -238,7 +238,7 @@ func (c *Cluster) noteExpiry(p pinset.Pin) {
 	if !ok {
 		return
 	}
-	c.expiry.soonest.Add(upkeep.Due[string]{
+	c.expiry.Soonest.Add(upkeep.Due[string]{
 		Key: p.Key(), CID: p.CID, Value: p.Owner, At: p.ExpireAt.Add(time.Duration(turn) * c.cfg.ExpirySlot),
 	})
 }
@@ -284,35 +284,4 @@ func (c *Cluster) removeExpired(ctx context.Context, due []upkeep.Due[string]) e
 	}
 	c.cfg.Log.Info("expired pins unpinned", "count", len(ops))
 	return nil
-}
-
-// expiryQueue holds the pins that expire soonest, and what is to be looked at.
-type expiryQueue struct {
-	soonest *upkeep.Queue[string]
-	changed *upkeep.Changed
-}
-
-func newExpiryQueue() *expiryQueue {
-	return &expiryQueue{soonest: upkeep.NewQueue[string](4096), changed: upkeep.NewChanged(4096)}
-}
-
-func (q *expiryQueue) note(ch Changes) {
-	// Other writers are other turns.
-	q.changed.Add(ch.CIDs, ch.Rescan || ch.Authority)
-}
-
-func (q *expiryQueue) again() { q.changed.Add(nil, true) }
-
-// take returns what is to be looked at: all, when the pins that were dropped from
-// the queue come into sight again.
-func (q *expiryQueue) take() (cids []cid.Cid, all bool) {
-	cids, all = q.changed.Take()
-	if q.soonest.Forgot() {
-		all = true
-	}
-	return cids, all
-}
-
-func (q *expiryQueue) wait(ctx context.Context, now func() time.Time) error {
-	return q.soonest.WaitOr(ctx, now, q.changed.Wake())
 }

@@ -1,0 +1,3 @@
+// Package twins finds members that share one IPFS node, by their records alone, so
+// that everybody finds the same ones.
+package twins
