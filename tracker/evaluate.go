@@ -277,7 +277,6 @@ func (t *Tracker) assign(ctx context.Context, view *allocation.View, keys []key,
 	jobs := t.lift(keys)
 	puts := make([]change, 0, len(keys))
 	out := make(map[key]outcome, len(keys))
-	lately := make(map[key]*claims, len(keys))
 	var err error
 	for _, k := range keys {
 		var pins []pinset.Pin
@@ -296,7 +295,6 @@ func (t *Tracker) assign(ctx context.Context, view *allocation.View, keys []key,
 		if e, err = t.load(ctx, k); err != nil {
 			break
 		}
-		lately[k] = &claims{view, pins, w}
 		to := planned(time.Now(), e, w, len(pins))
 		out[k] = outcome{entry: to, fresh: fresh}
 		if to != e {
@@ -314,11 +312,6 @@ func (t *Tracker) assign(ctx context.Context, view *allocation.View, keys []key,
 			continue
 		}
 		t.settle(j, out[k])
-		if t.queue.jobs[k] == j && len(t.lately) < maxLately {
-			t.lately[k] = lately[k]
-		} else {
-			delete(t.lately, k)
-		}
 	}
 	return err
 }
@@ -352,7 +345,6 @@ func (t *Tracker) tell(k key, w want, claims int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	busy := t.queue.isBusy(k)
-	delete(t.lately, k)
 	j := t.queue.get(k)
 	t.judge(j, func() { j.wanted, j.suspect = w.extent > nothing, true })
 	if !busy { // settled since, maybe on what was true before this change

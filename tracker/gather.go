@@ -14,13 +14,6 @@ import (
 // measureTime bounds counting the blocks of one DAG.
 const measureTime = time.Hour
 
-// claims are an item's pins, and what of them is wanted here under a view.
-type claims struct {
-	view *allocation.View
-	pins []pinset.Pin
-	want want
-}
-
 // gathered is what a decision rests on, and what is needed to carry it out.
 type gathered struct {
 	facts
@@ -50,16 +43,12 @@ func (t *Tracker) gather(ctx context.Context, r *run, last *gathered, fetched bo
 		return nil, err
 	}
 	g.entry = g.stored
-	held := max(g.entry.held(), g.entry.Interim)
-	known := t.known(r, last)
-	if known != nil && known.view == g.view && known.want.extent >= max(held, oneBlock) {
-		g.pins, g.want = known.pins, known.want
-	} else if err = t.askState(ctx, g); err != nil { // also before a copy goes: it may be pinned again by now
+	if err = t.askState(ctx, g); err != nil {
 		return nil, err
 	}
 	g.claims = len(g.pins)
 	g.entry.Interim = max(g.entry.Interim, g.want.interim)
-	if max(held, g.entry.Interim) > g.want.extent {
+	if max(g.entry.held(), g.entry.Interim) > g.want.extent {
 		if err = t.askCoverage(ctx, g.view, &g.facts, g.pins); err != nil {
 			return nil, err
 		}
@@ -88,26 +77,6 @@ func (t *Tracker) askState(ctx context.Context, g *gathered) (err error) {
 		g.want, err = t.wantOf(ctx, g.view, g.pins)
 	}
 	return err
-}
-
-// maxLately bounds how many items' pins are kept from when they were queued until
-// their turn comes.
-const maxLately = 1024
-
-// known is what was read of an item's pins, in the round before or when it was
-// queued, nil when the pinset was heard to have changed since.
-func (t *Tracker) known(r *run, last *gathered) *claims {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	known := t.lately[r.job.key]
-	delete(t.lately, r.job.key)
-	switch {
-	case r.job.again:
-		return nil
-	case last != nil:
-		return &claims{last.view, last.pins, last.want}
-	}
-	return known
 }
 
 // undisturbed says that a copy is only looked at to see whether others cover it by

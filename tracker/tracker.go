@@ -30,7 +30,6 @@ type Tracker struct {
 	mu      sync.Mutex // guards what follows
 	queue   *queue
 	runs    map[key]*run
-	lately  map[key]*claims // of items that were just queued
 	busy    slots
 	ahead   uint64        // bytes that runs want and did not reserve yet
 	settled chan struct{} // closed when a job is loosed, if somebody waits for that
@@ -67,7 +66,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Tracker, error) {
 		cfg: cfg.withDefaults(), deps: deps, mark: marker(cfg.Mark), ledger: l,
 		acct: account{lent: cfg.Lent, spare: cfg.Reserve},
 		wake: make(chan struct{}, 1), look: make(chan struct{}, 1), back: make(chan struct{}, 1), full: make(chan struct{}, 1),
-		queue: newQueue(), runs: map[key]*run{}, lately: map[key]*claims{},
+		queue: newQueue(), runs: map[key]*run{},
 	}, nil
 }
 
