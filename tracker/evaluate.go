@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/pinfold/pinfold/allocation"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -52,14 +54,15 @@ func (t *Tracker) evaluate(ctx context.Context, changes <-chan Changes) error {
 	if !t.caughtUp(ctx) {
 		return ctx.Err()
 	}
-	var view *allocation.View  // under which everything was looked at
+	var view *allocation.View // under which everything was looked at
+	var away map[peer.ID]bool
 	var others <-chan struct{} // are away who were not, or the other way round
 	for {
 		moved := t.deps.Views.Changed()
 		var err error
 		if now := t.deps.Views.View(); now != view {
 			fresh := view != nil && view.Digest() == now.Digest()
-			_, _, others = t.deps.Absence.Away()
+			away, _, others = t.deps.Absence.Away()
 			view, err = t.rescan(ctx, changes, fresh)
 		} else {
 			select {
@@ -69,11 +72,12 @@ func (t *Tracker) evaluate(ctx context.Context, changes <-chan Changes) error {
 					view, err = t.rescan(ctx, changes, true)
 				}
 			case <-others:
-				_, _, others = t.deps.Absence.Away()
-				var all bool
+				was, all := away, false
+				away, _, others = t.deps.Absence.Away()
 				if all, err = t.walk(ctx, view, changes, false); all {
 					view, err = t.rescan(ctx, changes, true)
 				}
+				t.returned(was, away)
 			case <-moved:
 			case <-ctx.Done():
 				return ctx.Err()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -29,6 +30,26 @@ func (t *Tracker) standsIn(ctx context.Context, view *allocation.View, it alloca
 		}
 	}
 	return slices.Contains(view.StandIns(it, missing), t.cfg.Self)
+}
+
+// returned has what waits for a provider tried again now if somebody came back who
+// was away: it may have what nobody else has.
+func (t *Tracker) returned(was, away map[peer.ID]bool) {
+	back := false
+	for id := range was {
+		back = back || !away[id]
+	}
+	if !back {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, j := range t.queue.jobs {
+		if j.phase == phaseLater && j.lane == laneWaiting {
+			t.queue.place(j, time.Now(), time.Time{})
+		}
+	}
+	poke(t.wake)
 }
 
 // covers says whether a member's word on a pin counts for a copy that is kept

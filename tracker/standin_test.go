@@ -7,6 +7,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/pinfold/pinfold/ipfsclient/ipfsclienttest"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -140,5 +141,29 @@ func TestStandInSurvivesACrash(t *testing.T) {
 		if l := r.wantStatus(c, pinset.StatusPinned); !l.Interim {
 			t.Error("not interim any more")
 		}
+	})
+}
+
+// Who comes back may provide what nobody else does: nothing waits for its time then.
+func TestAReturnEndsTheWaitForAProvider(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, self, other)
+		r.world.Imagine = nil
+		r.start()
+		defer r.stop()
+		r.sets.absent(map[peer.ID]bool{other: false})
+		c := r.pinFor(self, 1)
+		settle(12 * time.Hour)
+		l := r.wantStatus(c, pinset.StatusWaiting)
+		settle(time.Until(l.Retry) + 10*time.Minute)
+		if l = r.wantStatus(c, pinset.StatusWaiting); time.Until(l.Retry) < 20*time.Minute {
+			t.Fatalf("it is tried again in %v anyway", time.Until(l.Retry))
+		}
+		r.world.Imagine = ipfsclienttest.Everything
+		settle(time.Minute)
+		r.wantStatus(c, pinset.StatusWaiting)
+		r.sets.absent(nil)
+		settle(time.Minute)
+		r.wantStatus(c, pinset.StatusPinned)
 	})
 }
