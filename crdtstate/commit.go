@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/ipfs/boxo/datastore/dshelp"
 	"github.com/ipfs/go-cid"
@@ -173,15 +174,19 @@ func (q *queue) close() {
 	q.waiting = nil
 }
 
-// yields is how often in a row the committer steps aside without a further call
-// having come.
-const yields = 16
+// The committer steps aside so often in a row without a further call having come,
+// and for so long at most: where very much runs, one time may take a while.
+const (
+	yields     = 16
+	gatherTime = 3 * time.Millisecond
+)
 
 // gather lets whoever runs already put its call in. On a machine that is not busy
 // it takes no time; on a busy one callers wait for a processor, not for the disk,
 // and groups of a few would cost every peer a block and a signature each.
 func (q *queue) gather() {
-	for seen, quiet := 0, 0; quiet < yields && seen < MaxOps; quiet++ {
+	end := time.Now().Add(gatherTime)
+	for seen, quiet := 0, 0; quiet < yields && seen < MaxOps && time.Now().Before(end); quiet++ {
 		runtime.Gosched()
 		if n := q.length(); n > seen {
 			seen, quiet = n, 0

@@ -37,7 +37,7 @@ func pinAll(b testing.TB, p *rigPeer, connections, from, to int) {
 // peers on this machine, with one request in flight on each connection, and how
 // long it takes until all of them list them.
 func BenchmarkPin(b *testing.B) {
-	for _, peers := range []int{1, 5} {
+	for _, peers := range []int{1, 5, 20} {
 		for _, connections := range []int{1, 16, 256} {
 			b.Run(fmt.Sprintf("peers=%d/connections=%d", peers, connections), func(b *testing.B) {
 				benchPin(b, peers, connections)

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -34,7 +35,12 @@ type Words struct {
 
 const (
 	look = 2 * time.Second // how often it is looked whether words changed
-	part = 10              // walks over the pinset take at most this part of the time
+	part = 20              // keeping the list takes at most this part of the time
+
+	// What was pinned a moment ago lacks its copies anyway: the list waits until no
+	// pins came for a while, not for ever.
+	quiet = 5 * time.Second
+	most  = time.Minute
 )
 
 // Keeper keeps a list. It is safe for concurrent use.
@@ -43,6 +49,8 @@ type Keeper struct {
 	log     *slog.Logger
 	list    *List
 	changed *upkeep.Changed
+
+	came atomic.Int64 // when the last change did, Unix nanoseconds
 
 	mu    sync.Mutex // one looks for changes at a time
 	words Words
@@ -54,7 +62,10 @@ func NewKeeper(s Source, log *slog.Logger) *Keeper {
 }
 
 // Changed notes CIDs whose pins changed, or that all may have.
-func (k *Keeper) Changed(cids []cid.Cid, all bool) { k.changed.Add(cids, all) }
+func (k *Keeper) Changed(cids []cid.Cid, all bool) {
+	k.changed.Add(cids, all)
+	k.came.Store(time.Now().UnixNano())
+}
 
 // Whole says whether what is short can be told without a walk over the pinset.
 func (k *Keeper) Whole() bool {
@@ -66,22 +77,24 @@ func (k *Keeper) Whole() bool {
 func (k *Keeper) Run(ctx context.Context) error {
 	tick := time.NewTicker(look)
 	defer tick.Stop()
-	next := time.Time{}
+	last, next := time.Now(), time.Time{}
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		k.note(ctx, k.source.Words())
-		if !k.list.Stale() || time.Now().Before(next) {
-			continue
-		}
 		began := time.Now()
-		if err := k.Find(ctx); err != nil && ctx.Err() == nil {
-			k.log.Warn("what lacks copies not listed; tried again", "err", err)
+		if pouring := began.Sub(time.Unix(0, k.came.Load())) < quiet && began.Sub(last) < most; pouring || began.Before(next) {
+			continue // who asks meanwhile brings the list up to date
 		}
-		next = time.Now().Add(part * time.Since(began))
+		if k.note(ctx, k.source.Words()); k.list.Stale() {
+			if err := k.Find(ctx); err != nil && ctx.Err() == nil {
+				k.log.Warn("what lacks copies not listed; tried again", "err", err)
+			}
+		}
+		last = time.Now()
+		next = last.Add(part * last.Sub(began))
 	}
 }
 
