@@ -30,8 +30,6 @@ func tooLarge() map[string]string {
 		"identity.Found":                   "five things that found a cluster, each of a type of its own; called once",
 		"crdtstate/internal/block.Seal":    "a block's parts, each of a type of its own",
 		"crdtstate/internal/merge.newWith": "New and one more number, which only a test turns: more workers lose pins",
-		"tracker.failed":                   "a pure decision, which names all that it depends on",
-		"tracker.account.room":             "a pure sum over what the account holds and four figures of the moment",
 		"cluster.statusMerge.one":          "one step of a loop over members; what it appends to and what it asks about",
 		"daemon.memberRecord":              "puts a record together from all that goes into it; called once",
 	}
