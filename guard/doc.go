@@ -12,6 +12,6 @@
 // A unix socket has no host and no own origin: browsers do not speak it, and what
 // passes one on would pass it on with full rights.
 //
-// It also takes the token out of a request. Who a token is, and what it may do, is
-// for others.
+// It also binds the doors' listeners, serves on them until it shall stop, and takes
+// the token out of a request. Who a token is, and what it may do, is for others.
 package guard

@@ -4,12 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/pinfold/pinfold/guard"
@@ -22,7 +20,6 @@ const (
 	bodyTime   = 30 * time.Second // for a client to send a small body
 	stallTime  = 2 * time.Minute  // without a byte of a large one
 	idleTime   = 3 * time.Minute  // between two requests
-	stopTime   = 5 * time.Second  // for answers under way when stopping
 	errorLevel = slog.LevelWarn
 )
 
@@ -54,7 +51,7 @@ type Server struct {
 	cfg       Config
 	deps      Deps
 	endpoints []endpoint
-	doors     []guard.Door
+	doors     guard.Doors
 	headers   struct{ server, cache, sniff, json []string }
 	now       func() time.Time
 }
@@ -67,78 +64,24 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	s.headers.server, s.headers.cache = []string{"pinfold/" + cfg.Version}, []string{"no-store"}
 	s.headers.sniff, s.headers.json = []string{"nosniff"}, []string{"application/json"}
 	listen := guard.Listen{Name: "api", AllowRemote: cfg.AllowRemote, TLS: cfg.TLS, Hosts: cfg.Hosts, Origins: cfg.Origins}
-	if cfg.Socket != "" {
-		d, err := listen.Socket(cfg.Socket)
-		if err != nil {
-			return nil, err
-		}
-		s.doors = append(s.doors, d)
-	}
-	for _, addr := range cfg.Listen {
-		if addr == "" {
-			continue
-		}
-		d, err := listen.TCP(addr)
-		if err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
-		s.doors = append(s.doors, d)
+	var err error
+	if s.doors, err = listen.Open(cfg.Socket, cfg.Listen); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
 
 // Addrs are the bound addresses as NewClient takes them: the socket's path, then
 // http://host:port for each TCP listener.
-func (s *Server) Addrs() []string {
-	out := make([]string, 0, len(s.doors))
-	for _, d := range s.doors {
-		out = append(out, d.Addr)
-	}
-	return out
-}
+func (s *Server) Addrs() []string { return s.doors.Addrs() }
 
 // Close gives the listeners back. Run does it by itself; it is for a Server that
 // never ran.
-func (s *Server) Close() error {
-	var errs []error
-	for _, d := range s.doors {
-		errs = append(errs, d.Close())
-	}
-	return errors.Join(errs...)
-}
+func (s *Server) Close() error { return s.doors.Close() }
 
 // Run serves until ctx ends or a listener fails, then ends the answers under way
 // and waits for them.
-func (s *Server) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	failed := make(chan error, len(s.doors))
-	var running sync.WaitGroup
-	servers := make([]*http.Server, len(s.doors))
-	for i, d := range s.doors {
-		servers[i] = s.serverFor(ctx, d)
-		running.Go(func() {
-			if err := servers[i].Serve(d.Listener); !errors.Is(err, http.ErrServerClosed) {
-				failed <- fmt.Errorf("serve %s: %w", d.Addr, err)
-			}
-		})
-	}
-	var err error
-	select {
-	case <-ctx.Done():
-	case err = <-failed:
-	}
-	cancel() // what streams stops, so that stopping does not wait for it
-	stop, done := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-	defer done()
-	for _, server := range servers {
-		if server.Shutdown(stop) != nil {
-			_ = server.Close()
-		}
-	}
-	running.Wait()
-	return errors.Join(err, s.Close())
-}
+func (s *Server) Run(ctx context.Context) error { return s.doors.Serve(ctx, s.serverFor) }
 
 func (s *Server) serverFor(ctx context.Context, d guard.Door) *http.Server {
 	return &http.Server{

@@ -126,7 +126,7 @@ func TestStopping(t *testing.T) {
 	close(release) // the list goes on until nothing more fits on the way to a client that does not read
 	start := time.Now()
 	s.stop()
-	if took := time.Since(start); took > stopTime {
+	if took := time.Since(start); took > 5*time.Second { // what guard gives answers under way
 		t.Errorf("stopping took %v", took)
 	}
 	within(t, "list", stopped)
