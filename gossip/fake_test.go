@@ -427,3 +427,17 @@ func linked(t testing.TB, ps ...*player) {
 }
 
 var _ = fmt.Sprint
+
+// counted returns how often k happened.
+func (f *faults) counted(k faultKind) uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.kinds[k].count
+}
+
+// missing returns how many heads are being looked for.
+func (f *fetcher) missing() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.want)
+}

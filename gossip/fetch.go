@@ -214,10 +214,3 @@ func (f *fetcher) arrived(h cid.Cid) bool {
 	delete(f.want, h)
 	return w != nil && !w.quiet
 }
-
-// missing returns how many heads are being looked for.
-func (f *fetcher) missing() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.want)
-}

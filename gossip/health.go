@@ -101,13 +101,6 @@ func (f *faults) count(k faultKind, by string) {
 	e.by[by]++
 }
 
-// counted returns how often k happened.
-func (f *faults) counted(k faultKind) uint64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.kinds[k].count
-}
-
 func (f *faults) entries(now time.Time) []HealthEntry {
 	f.mu.Lock()
 	defer f.mu.Unlock()
