@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/ipfs/go-cid"
 
+	"github.com/pinfold/pinfold/httpapi/client"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -40,7 +41,7 @@ func (f *fakeAudit) Audit(_ context.Context, since time.Duration, challenges int
 
 func TestAuditThroughTheClient(t *testing.T) {
 	s := serve(t, Config{})
-	c := NewClient(s.socket, "")
+	c := client.New(s.socket, "")
 	defer c.Close()
 	f := &fakeAudit{}
 	s.fake.audit = f
@@ -62,7 +63,7 @@ func shortOf(owner string) pinset.Summary {
 
 func TestDeficitThroughTheClient(t *testing.T) {
 	s := serve(t, Config{})
-	c := NewClient(s.socket, "")
+	c := client.New(s.socket, "")
 	defer c.Close()
 	for _, err := range c.Deficit(t.Context()) {
 		if pinset.KindOf(err) != pinset.KindConflict {

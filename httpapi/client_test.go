@@ -18,6 +18,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/pinfold/pinfold/httpapi/client"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -39,9 +40,9 @@ func TestConformance(t *testing.T) {
 	for _, door := range []string{"socket", "tcp"} {
 		t.Run(door, func(t *testing.T) {
 			s := serve(t, Config{})
-			c := NewClient(s.socket, "")
+			c := client.New(s.socket, "")
 			if door == "tcp" {
-				c = NewClient(s.tcp, "admin")
+				c = client.New(s.tcp, "admin")
 			}
 			defer c.Close()
 			t.Run("pins", func(t *testing.T) { conformPins(t, s, c) })
@@ -53,13 +54,13 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-func conformPins(t *testing.T, s *served, c *Client) {
+func conformPins(t *testing.T, s *served, c *client.Client) {
 	ctx := context.Background()
 	id := testPeer("origin")
 	want := pinset.Pin{CID: testCID("x"), Owner: "zoë", Name: "a name & <more>", Mode: pinset.Direct, Replication: pinset.Replication{Min: 2, Max: 5}, Tags: []string{"eu", "ssd"},
 		Include: []peer.ID{testPeer("bob")}, Origins: []string{"/ip4/1.2.3.4/tcp/4001/p2p/" + id.String()}, Metadata: map[string]string{"k&": "v=é", "two": ""},
 		ExpireAt: time.Now().Add(48 * time.Hour).UTC().Truncate(time.Second)}
-	got, receipt, err := c.Pin(ctx, want, Wait{})
+	got, receipt, err := c.Pin(ctx, want, client.Wait{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +82,7 @@ func conformPins(t *testing.T, s *served, c *Client) {
 		t.Errorf("the default owner's: %v", err)
 	}
 	plain := pinset.Pin{CID: testCID("x")}
-	if plain, _, err = c.Pin(ctx, plain, Wait{}); err != nil {
+	if plain, _, err = c.Pin(ctx, plain, client.Wait{}); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]pinset.Pin{plain, want}, all(t, c.Pins(ctx)), same); diff != "" {
@@ -99,26 +100,26 @@ func conformPins(t *testing.T, s *served, c *Client) {
 		t.Errorf("second unpin: %v (hint %q)", err, pinset.HintOf(err))
 	}
 	s.files["/ipfs/"+testCID("dir").String()+"/a b/č"] = "data"
-	at, _, err := c.PinPath(ctx, testCID("dir").String(), pinset.Pin{}, Wait{})
+	at, _, err := c.PinPath(ctx, testCID("dir").String(), pinset.Pin{}, client.Wait{})
 	if err != nil || !at.CID.Equals(testCID("dir")) {
 		t.Errorf("pin by bare path: %v, %v", at.CID, err)
 	}
-	at, _, err = c.PinPath(ctx, "/ipfs/"+testCID("dir").String()+"/a b/č", pinset.Pin{}, Wait{})
+	at, _, err = c.PinPath(ctx, "/ipfs/"+testCID("dir").String()+"/a b/č", pinset.Pin{}, client.Wait{})
 	if err != nil || !at.CID.Equals(testCID("č")) {
 		t.Errorf("pin by path: %v, %v", at.CID, err)
 	}
-	if _, _, err = c.PinPath(ctx, testCID("dir").String()+"/a b/no", pinset.Pin{}, Wait{}); pinset.KindOf(err) != pinset.KindNotFound {
+	if _, _, err = c.PinPath(ctx, testCID("dir").String()+"/a b/no", pinset.Pin{}, client.Wait{}); pinset.KindOf(err) != pinset.KindNotFound {
 		t.Errorf("pin by a path that is not: %v", err)
 	}
 }
 
-func conformStatuses(t *testing.T, s *served, c *Client) {
+func conformStatuses(t *testing.T, s *served, c *client.Client) {
 	ctx := context.Background()
 	clear(s.pins)
-	if got := all(t, c.StatusAll(ctx, StatusOptions{})); len(got) != 0 {
+	if got := all(t, c.StatusAll(ctx, client.StatusOptions{})); len(got) != 0 {
 		t.Errorf("empty list: %v", got)
 	}
-	p, _, err := c.Pin(ctx, pinset.Pin{CID: testCID("x"), Name: "n"}, Wait{})
+	p, _, err := c.Pin(ctx, pinset.Pin{CID: testCID("x"), Name: "n"}, client.Wait{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,17 +136,17 @@ func conformStatuses(t *testing.T, s *served, c *Client) {
 	}
 	for _, row := range []struct {
 		name string
-		o    StatusOptions
+		o    client.StatusOptions
 		want int
 	}{
-		{"all", StatusOptions{}, 1},
-		{"pinned", StatusOptions{Filter: "pinned"}, 1},
-		{"error", StatusOptions{Filter: "error"}, 1},
-		{"error, here", StatusOptions{Filter: "error", Local: true}, 0},
-		{"short", StatusOptions{Filter: "short"}, 1},
-		{"queued", StatusOptions{Filter: "queued"}, 0},
-		{"queued or pinned", StatusOptions{Filter: "queued,pinned"}, 1},
-		{"by cid", StatusOptions{CIDs: []cid.Cid{testCID("x"), testCID("y")}}, 2},
+		{"all", client.StatusOptions{}, 1},
+		{"pinned", client.StatusOptions{Filter: "pinned"}, 1},
+		{"error", client.StatusOptions{Filter: "error"}, 1},
+		{"error, here", client.StatusOptions{Filter: "error", Local: true}, 0},
+		{"short", client.StatusOptions{Filter: "short"}, 1},
+		{"queued", client.StatusOptions{Filter: "queued"}, 0},
+		{"queued or pinned", client.StatusOptions{Filter: "queued,pinned"}, 1},
+		{"by cid", client.StatusOptions{CIDs: []cid.Cid{testCID("x"), testCID("y")}}, 2},
 	} {
 		if got := all(t, c.StatusAll(ctx, row.o)); len(got) != row.want {
 			t.Errorf("%s: %d statuses, want %d", row.name, len(got), row.want)
@@ -158,24 +159,24 @@ func conformStatuses(t *testing.T, s *served, c *Client) {
 	if a, err := c.Agreement(ctx); err != nil || cmp.Diff(wantA, a) != "" {
 		t.Errorf("agreement: %+v, %v", a, err)
 	}
-	_, _, err = c.Pin(ctx, pinset.Pin{CID: testCID("x")}, Wait{Pinned: 1, Timeout: 30 * time.Millisecond})
+	_, _, err = c.Pin(ctx, pinset.Pin{CID: testCID("x")}, client.Wait{Pinned: 1, Timeout: 30 * time.Millisecond})
 	if pinset.KindOf(err) != pinset.KindTimeout || !strings.Contains(err.Error(), "pinned at 0 of 1 members") {
 		t.Errorf("wait for a copy that does not come: %v", err)
 	}
 	changes := s.count()
-	_, _, err = c.Pin(ctx, pinset.Pin{CID: testCID("x")}, Wait{Seen: 3})
+	_, _, err = c.Pin(ctx, pinset.Pin{CID: testCID("x")}, client.Wait{Seen: 3})
 	if pinset.KindOf(err) != pinset.KindConflict || !strings.Contains(err.Error(), "has 2 members") || s.count() != changes {
 		t.Errorf("wait for more members than there are: %v, %d changes", err, s.count()-changes)
 	}
 	s.mu.Lock()
 	s.copies = 2
 	s.mu.Unlock()
-	if _, _, err = c.Pin(ctx, pinset.Pin{CID: testCID("x")}, Wait{Pinned: 2, Seen: 1, Enough: true}); err != nil {
+	if _, _, err = c.Pin(ctx, pinset.Pin{CID: testCID("x")}, client.Wait{Pinned: 2, Seen: 1, Enough: true}); err != nil {
 		t.Errorf("wait for copies that are there: %v", err)
 	}
 }
 
-func conformMembers(t *testing.T, s *served, c *Client) {
+func conformMembers(t *testing.T, s *served, c *client.Client) {
 	ctx := context.Background()
 	if v, err := c.Version(ctx); v != "1.2.3" || err != nil {
 		t.Errorf("version %q, %v", v, err)
@@ -230,7 +231,7 @@ func conformMembers(t *testing.T, s *served, c *Client) {
 	}
 }
 
-func conformData(t *testing.T, s *served, c *Client) {
+func conformData(t *testing.T, s *served, c *client.Client) {
 	ctx := context.Background()
 	clear(s.files)
 	big := strings.Repeat("0123456789", 300_000)
@@ -291,7 +292,7 @@ func conformData(t *testing.T, s *served, c *Client) {
 
 // conformErrors sees the kinds through, from single answers and from streams that
 // fail before and after they began.
-func conformErrors(t *testing.T, s *served, c *Client) {
+func conformErrors(t *testing.T, s *served, c *client.Client) {
 	ctx := context.Background()
 	fail := func(err error) {
 		s.mu.Lock()
@@ -301,7 +302,7 @@ func conformErrors(t *testing.T, s *served, c *Client) {
 	defer fail(nil)
 	for k := pinset.KindInternal; k <= pinset.KindTimeout; k++ {
 		fail(pinset.Errorf(k, "store: broken").WithHint("mend it"))
-		_, _, err := c.Pin(ctx, pinset.Pin{CID: testCID("x")}, Wait{})
+		_, _, err := c.Pin(ctx, pinset.Pin{CID: testCID("x")}, client.Wait{})
 		sameError(t, "pin", err, k)
 		clear(s.pins)
 		_, err = last(c.Pins(ctx))
@@ -347,14 +348,14 @@ func TestNobodyAnswers(t *testing.T) {
 	s := serve(t, Config{})
 	s.stop()
 	for _, addr := range []string{s.socket, s.tcp} {
-		_, err := NewClient(addr, "").Version(context.Background())
+		_, err := client.New(addr, "").Version(context.Background())
 		if pinset.KindOf(err) != pinset.KindUnavailable || !strings.Contains(pinset.HintOf(err), "pinfold up") || !strings.Contains(fmt.Sprint(err), addr) {
 			t.Errorf("%s: %v (hint %q)", addr, err, pinset.HintOf(err))
 		}
 	}
 }
 
-func conformRuling(t *testing.T, s *served, c *Client) {
+func conformRuling(t *testing.T, s *served, c *client.Client) {
 	ctx, bob := context.Background(), testPeer("bob")
 	s.rulings = nil
 	for what, err := range map[string]error{"drain": c.Drain(ctx, bob), "undrain": c.Undrain(ctx, bob), "role": c.SetRole(ctx, bob, "keeper")} {

@@ -363,7 +363,7 @@ func grants(_ context.Context, token string) (Grant, error) {
 // served is a running server over a fake.
 type served struct {
 	*fake
-	socket, tcp string // as NewClient takes them
+	socket, tcp string // as client.New takes them
 	stop        func()
 }
 

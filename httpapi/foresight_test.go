@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/ipfs/go-cid"
 
+	"github.com/pinfold/pinfold/httpapi/client"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -35,7 +36,7 @@ func (f *fakeForesight) Balance(context.Context) (pinset.Balance, error) {
 
 func TestForesightThroughTheClient(t *testing.T) {
 	s := serve(t, Config{})
-	c := NewClient(s.socket, "")
+	c := client.New(s.socket, "")
 	defer c.Close()
 	if _, err := c.Balance(t.Context()); pinset.KindOf(err) != pinset.KindConflict {
 		t.Errorf("a cluster without: %v, want a conflict", err)
@@ -68,7 +69,7 @@ func TestForesightThroughTheClient(t *testing.T) {
 func TestATokenOfAnOwnerSeesItsOwnPinsExplained(t *testing.T) {
 	s := serve(t, Config{})
 	s.fake.foresight = &fakeForesight{}
-	c := NewClient(s.tcp, "alice")
+	c := client.New(s.tcp, "alice")
 	defer c.Close()
 	e, err := c.Explain(t.Context(), testCID("x"))
 	if err != nil || len(e.Pins) != 1 || e.Pins[0].Name != "hers" {

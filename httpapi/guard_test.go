@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pinfold/pinfold/httpapi/client"
 	"github.com/pinfold/pinfold/httpapi/dialect"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -229,13 +230,13 @@ func TestHowTokensAreSent(t *testing.T) {
 func TestTokensOfOneOwner(t *testing.T) {
 	s := serve(t, Config{})
 	ctx, id := context.Background(), testCID("x")
-	admin, alice, news, pinner := NewClient(s.tcp, "admin"), NewClient(s.tcp, "alice"), NewClient(s.tcp, "news"), NewClient(s.tcp, "pinner")
+	admin, alice, news, pinner := client.New(s.tcp, "admin"), client.New(s.tcp, "alice"), client.New(s.tcp, "news"), client.New(s.tcp, "pinner")
 	for _, p := range []pinset.Pin{{CID: id, Name: "default's"}, {CID: id, Owner: "bob"}, {CID: testCID("y"), Name: "news/1"}} {
-		if _, _, err := admin.Pin(ctx, p, Wait{}); err != nil {
+		if _, _, err := admin.Pin(ctx, p, client.Wait{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	p, _, err := alice.Pin(ctx, pinset.Pin{CID: id}, Wait{})
+	p, _, err := alice.Pin(ctx, pinset.Pin{CID: id}, client.Wait{})
 	if err != nil || p.Owner != "alice" {
 		t.Errorf("alice's pin is %q's, %v", p.Owner, err)
 	}
@@ -245,7 +246,7 @@ func TestTokensOfOneOwner(t *testing.T) {
 	if st, err := alice.Status(ctx, id, false); err != nil || len(st.Pins) != 1 {
 		t.Errorf("alice sees the pins %v of %s, %v", st.Pins, id, err)
 	}
-	if got := all(t, alice.StatusAll(ctx, StatusOptions{})); len(got) != 1 {
+	if got := all(t, alice.StatusAll(ctx, client.StatusOptions{})); len(got) != 1 {
 		t.Errorf("alice sees %d statuses", len(got))
 	}
 	if got := all(t, admin.Pins(ctx)); len(got) != 4 {
@@ -259,17 +260,17 @@ func TestTokensOfOneOwner(t *testing.T) {
 	}
 	_, _, err = alice.Unpin(ctx, id, "bob")
 	refused("alice unpins bob's", err)
-	_, _, err = alice.Pin(ctx, pinset.Pin{CID: id, Owner: "bob"}, Wait{})
+	_, _, err = alice.Pin(ctx, pinset.Pin{CID: id, Owner: "bob"}, client.Wait{})
 	refused("alice pins for bob", err)
 	_, _, err = alice.PinOf(ctx, id, "bob")
 	refused("alice reads bob's", err)
-	_, _, err = pinner.Pin(ctx, pinset.Pin{CID: id, Owner: "bob"}, Wait{})
+	_, _, err = pinner.Pin(ctx, pinset.Pin{CID: id, Owner: "bob"}, client.Wait{})
 	refused("a token without an owner pins for bob", err)
-	_, _, err = news.Pin(ctx, pinset.Pin{CID: id, Name: "other"}, Wait{})
+	_, _, err = news.Pin(ctx, pinset.Pin{CID: id, Name: "other"}, client.Wait{})
 	refused("news pins another name", err)
 	_, _, err = news.Unpin(ctx, id, "")
 	refused("news unpins another name", err)
-	if _, _, err = news.Pin(ctx, pinset.Pin{CID: id, Name: "news/2"}, Wait{}); err != nil {
+	if _, _, err = news.Pin(ctx, pinset.Pin{CID: id, Name: "news/2"}, client.Wait{}); err != nil {
 		t.Errorf("news pins its own: %v", err)
 	}
 	if _, _, err = news.Unpin(ctx, testCID("y"), ""); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pinfold/pinfold/httpapi/client"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -38,7 +39,7 @@ func (f *fakeMirrors) RemoveMirror(_ context.Context, of string) error {
 
 func TestMirrorsThroughTheClient(t *testing.T) {
 	s := serve(t, Config{})
-	c := NewClient(s.socket, "")
+	c := client.New(s.socket, "")
 	defer c.Close()
 	if _, err := c.Mirrors(t.Context()); pinset.KindOf(err) != pinset.KindConflict {
 		t.Errorf("a cluster without mirrors: %v, want a conflict", err)

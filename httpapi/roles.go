@@ -10,7 +10,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/pinfold/pinfold/guard"
-	"github.com/pinfold/pinfold/httpapi/client"
 	"github.com/pinfold/pinfold/httpapi/dialect"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -123,10 +122,20 @@ type Daemon interface {
 	// Join leaves the present cluster for the invite's, and returns when this peer
 	// is a member there. give is in bytes, 0 for what is configured.
 	Join(ctx context.Context, invite, name string, give uint64) error
+	Settings
+	Fetching
+}
+
+// Settings are the daemon's configuration.
+type Settings interface {
 	Config(ctx context.Context) ([]Setting, error)
 	// Set puts settings in force that a running daemon takes, all or none, and
 	// keeps them; it warns of what is done and may not be meant.
 	Set(ctx context.Context, settings map[string]string) (warnings []string, err error)
+}
+
+// Fetching is what the daemon begins to fetch for its clusters.
+type Fetching interface {
 	// Pause begins no fetch for a time, 0: until Resume.
 	Pause(ctx context.Context, d time.Duration) error
 	Resume(ctx context.Context) error
@@ -137,14 +146,3 @@ type (
 	Grant     = guard.Grant
 	Authorise = guard.Authorise
 )
-
-// The client's names, for those who import this package only.
-type (
-	Client        = client.Client        // asks a daemon's API
-	Wait          = client.Wait          // what a pin is waited for
-	StatusOptions = client.StatusOptions // narrow a list of statuses
-)
-
-// NewClient returns a client for an address: the path of a unix socket, host:port,
-// or a URL. token may be "".
-func NewClient(address, token string) *Client { return client.New(address, token) }

@@ -71,7 +71,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	return s, nil
 }
 
-// Addrs are the bound addresses as NewClient takes them: the socket's path, then
+// Addrs are the bound addresses as client.New takes them: the socket's path, then
 // http://host:port for each TCP listener.
 func (s *Server) Addrs() []string { return s.doors.Addrs() }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/ipfs/boxo/files"
 
+	"github.com/pinfold/pinfold/httpapi/client"
 	"github.com/pinfold/pinfold/httpapi/dialect"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -47,7 +48,7 @@ func TestFirstLineIsQuick(t *testing.T) {
 	s := serve(t, Config{})
 	release, stopped := make(chan struct{}), make(chan struct{})
 	s.pinsSeq = endless(release, stopped)
-	c := NewClient(s.socket, "")
+	c := client.New(s.socket, "")
 	defer c.Close()
 	start := time.Now()
 	for range c.Pins(context.Background()) {
@@ -64,7 +65,7 @@ func TestFirstLineIsQuick(t *testing.T) {
 func TestClientsThatGoLeaveNothing(t *testing.T) {
 	s := serve(t, Config{})
 	for _, addr := range []string{s.socket, s.tcp} { // the listeners run
-		c := NewClient(addr, "admin")
+		c := client.New(addr, "admin")
 		if _, err := c.Version(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +75,7 @@ func TestClientsThatGoLeaveNothing(t *testing.T) {
 	for i := range 20 {
 		release, stopped := make(chan struct{}), make(chan struct{})
 		s.pinsSeq = endless(release, stopped)
-		c := NewClient([]string{s.socket, s.tcp}[i%2], "admin")
+		c := client.New([]string{s.socket, s.tcp}[i%2], "admin")
 		ctx, cancel := context.WithCancel(context.Background())
 		for _, err := range c.Pins(ctx) {
 			if err != nil {
@@ -116,7 +117,7 @@ func TestStopping(t *testing.T) {
 	s := serve(t, Config{})
 	release, stopped := make(chan struct{}), make(chan struct{})
 	s.pinsSeq = endless(release, stopped)
-	c := NewClient(s.socket, "")
+	c := client.New(s.socket, "")
 	defer c.Close()
 	next, done := iter.Pull2(c.Pins(context.Background()))
 	defer done()
@@ -202,7 +203,7 @@ func TestAddThatFailsEarly(t *testing.T) {
 	for name, before := range map[string][]pinset.Added{"at once": nil, "under way": {{Path: "a", CID: testCID("a")}}} {
 		s.addSeq = func(files.Directory) iter.Seq2[pinset.Added, error] { return sequence(before, full) }
 		for range 10 {
-			c := NewClient(s.tcp, "adder")
+			c := client.New(s.tcp, "adder")
 			big := &zeros{File: files.NewBytesFile(nil), n: 64 << 20}
 			dir := files.NewMapDirectory(map[string]files.Node{"big": big})
 			n, err := last(c.Add(context.Background(), dir, pinset.AddOptions{}, pinset.Pin{}))
@@ -294,7 +295,7 @@ func TestDataThatBreaksOff(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	defer func() { cancel(); <-done }()
-	c := NewClient(s.Addrs()[0], "reader")
+	c := client.New(s.Addrs()[0], "reader")
 	body, _, err := c.Read(ctx, testCID("f").String())
 	if err != nil {
 		t.Fatal(err)
@@ -367,7 +368,7 @@ func many(n int) iter.Seq2[pinset.Pin, error] {
 func TestListsAreFlat(t *testing.T) {
 	s := serve(t, Config{})
 	s.pinsSeq = many(300_000)
-	c := NewClient(s.socket, "")
+	c := client.New(s.socket, "")
 	defer c.Close()
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -397,7 +398,7 @@ func BenchmarkList(b *testing.B) {
 	s := serve(b, Config{})
 	s.pinsSeq = many(n)
 	for _, addr := range []string{s.socket, s.tcp} {
-		c := NewClient(addr, "admin")
+		c := client.New(addr, "admin")
 		defer c.Close()
 		b.Run(addr[:1]+"/client", func(b *testing.B) {
 			b.ReportAllocs()
