@@ -49,12 +49,12 @@ type Block struct {
 
 const deepest = 64 // levels that are gone down
 
-// Pick walks down from root by chance until it has up to n distinct blocks: those
-// at which the walks end. load returns a block that is here; draw a number below
+// Pick returns up to n distinct blocks: the root, and those at which walks down
+// from it end, each way taken by chance. load returns a block that is here; draw a number below
 // its argument. It returns none if the root is not here.
 func Pick(root cid.Cid, n int, load func(cid.Cid) ([]byte, error), draw func(int) int) ([]Block, error) {
 	var out []Block
-	for range n {
+	for i := range n {
 		at, data := root, []byte(nil)
 		for range deepest {
 			b, err := load(at)
@@ -63,7 +63,7 @@ func Pick(root cid.Cid, n int, load func(cid.Cid) ([]byte, error), draw func(int
 			}
 			data = b
 			links := linksOf(at, b)
-			if len(links) == 0 {
+			if len(links) == 0 || i == 0 {
 				break
 			}
 			at = links[draw(len(links))]

@@ -84,10 +84,11 @@ func (e Examiner) examine(ctx context.Context, s Suspect, name string) pinset.Ch
 	defer cancel()
 	t := pinset.Challenge{CID: s.Pin.CID.String(), Peer: s.Peer, Name: name}
 	load := func(k cid.Cid) ([]byte, error) { return e.Load(ctx, k) }
-	blocks, err := Pick(s.Pin.CID, provenAtOnce, load, draw)
-	if s.Pin.Mode == pinset.Direct || err != nil && len(blocks) == 0 {
-		blocks = nil
+	n := provenAtOnce
+	if s.Pin.Mode == pinset.Direct {
+		n = 1
 	}
+	blocks, _ := Pick(s.Pin.CID, n, load, draw) // what is not here cannot be asked about
 	r := ask.Request{What: ask.Prove, CID: s.Pin.CID, Nonce: make([]byte, ask.NonceSize)}
 	_, _ = rand.Read(r.Nonce) // it never fails; see crypto/rand
 	for _, b := range blocks {
