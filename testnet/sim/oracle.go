@@ -54,18 +54,18 @@ func (o *Oracle) note(key string, w write) {
 	o.writes[key] = append(o.writes[key], w)
 }
 
-// surely says whether the removal r took out the addition a, or may have.
-func (r *write) removed(a *write) (surely, perhaps bool) {
-	if !r.remove {
+// removed says whether the removal w took out the addition a, or may have.
+func (w *write) removed(a *write) (surely, perhaps bool) {
+	if !w.remove {
 		return false, false
 	}
-	if !r.acked {
+	if !w.acked {
 		return false, true
 	}
 	if !a.acked { // its number is not known
 		return false, true
 	}
-	return a.seq <= r.saw[a.author], a.seq <= r.mayHave[a.author]
+	return a.seq <= w.saw[a.author], a.seq <= w.mayHave[a.author]
 }
 
 func (o *Oracle) verdict(key string) verdict {
