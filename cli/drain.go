@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/urfave/cli/v2"
+
+	"github.com/pinfold/pinfold/httpapi/client"
 )
 
 func drainCommand() *cli.Command {
@@ -9,39 +12,17 @@ func drainCommand() *cli.Command {
 		Name: "drain", Usage: "hand over what is held, before leaving", ArgsUsage: "[NAME]",
 		Description: "This peer, or from an admin's peer another one that can be reached, takes nothing new. It keeps serving what it holds\n" +
 			"until the others say that they have it. `pinfold peers` shows how much is left; then `pinfold leave`.",
-		Action: func(c *cli.Context) error {
-			api, err := connect(c)
-			if err != nil {
-				return err
-			}
-			id, err := selfOrNamed(c, api)
-			if err != nil {
-				return err
-			}
-			if err := api.Drain(c.Context, id); err != nil {
-				return err
-			}
-			return tellChanged(c, nil, "draining; see how much is left: pinfold peers")
-		},
+		Action: onMember(0, 1, func(c *cli.Context, api *client.Client, id peer.ID, _ []string) (string, error) {
+			return "draining; see how much is left: pinfold peers", api.Drain(c.Context, id)
+		}),
 	})
 }
 
 func undrainCommand() *cli.Command {
 	return command(&cli.Command{
 		Name: "undrain", Usage: "take a share again", ArgsUsage: "[NAME]",
-		Action: func(c *cli.Context) error {
-			api, err := connect(c)
-			if err != nil {
-				return err
-			}
-			id, err := selfOrNamed(c, api)
-			if err != nil {
-				return err
-			}
-			if err := api.Undrain(c.Context, id); err != nil {
-				return err
-			}
-			return tellChanged(c, nil, "active again")
-		},
+		Action: onMember(0, 1, func(c *cli.Context, api *client.Client, id peer.ID, _ []string) (string, error) {
+			return "active again", api.Undrain(c.Context, id)
+		}),
 	})
 }

@@ -62,13 +62,33 @@ func memberNamed(c *cli.Context, api *client.Client, name string) (peer.ID, erro
 	return "", pinset.Invalid("member %q: %d members have this name", name, len(found)).WithHint("name it by its peer id: pinfold peers")
 }
 
-// selfOrNamed is the member of the only argument, or without one this peer.
-func selfOrNamed(c *cli.Context, api *client.Client) (peer.ID, error) {
-	args, err := arguments(c, 0, 1)
-	if err != nil {
-		return "", err
+// onMember is the action of a command about a member, who is its first argument.
+// It takes min to max arguments; without any it is about this peer. do is handed
+// the arguments and returns what to say when it is done.
+func onMember(min, max int, do func(*cli.Context, *client.Client, peer.ID, []string) (string, error)) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		args, err := arguments(c, min, max)
+		if err != nil {
+			return err
+		}
+		api, err := connect(c)
+		if err != nil {
+			return err
+		}
+		id, err := selfOrNamed(c, api, args)
+		if err != nil {
+			return err
+		}
+		done, err := do(c, api, id, args)
+		if err != nil {
+			return err
+		}
+		return tellChanged(c, nil, done)
 	}
-	if len(args) == 1 {
+}
+
+func selfOrNamed(c *cli.Context, api *client.Client, args []string) (peer.ID, error) {
+	if len(args) > 0 {
 		return memberNamed(c, api, args[0])
 	}
 	self, err := api.Self(c.Context)
