@@ -8,18 +8,6 @@ import (
 	"github.com/pinfold/pinfold/identity"
 )
 
-func TestWhatIsMeantByAWord(t *testing.T) {
-	known := []string{"france", "home1", "be", "Vienna", "ssd"}
-	for given, want := range map[string]string{
-		"frnace": "france", "farnce": "france", "FRANCE": "france", "vienna": "Vienna", "SSD": "ssd",
-		"france": "", "home2": "", "home12": "", "de": "", "hdd": "", "berlin": "", "": "",
-	} {
-		if got := meant(given, known); got != want {
-			t.Errorf("%q: meant %q, want %q", given, got, want)
-		}
-	}
-}
-
 func TestATypoOfARegionIsSaid(t *testing.T) {
 	r := newRigWith(t, 3, identity.DefaultPolicy(), func(i int, rec *identity.Record) {
 		rec.Domains, rec.Tags = []string{"france", "attic"}, []string{"tape"}
