@@ -323,6 +323,33 @@ func TestConnectHoldersGoesOn(t *testing.T) {
 	})
 }
 
+// A holder that was killed and came back at another address, which it had no time
+// to say, is asked for it and connected, long before what it told before is old.
+func TestConnectHoldersFollowsWhoMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2)
+		p := r.peers[0]
+		ctx, cancel := context.WithCancel(t.Context())
+		var beside sync.WaitGroup
+		beside.Go(func() { p.ConnectHolders(ctx, cidN(1), []peer.ID{r.ids.ID(1)}) })
+		defer beside.Wait()
+		defer cancel()
+		time.Sleep(time.Second)
+		p.node.Break(ipfsclienttest.Faults{Before: ipfsclienttest.On(ipfsclienttest.Refuse, ipfsclienttest.OpConnect)})
+		asked := p.net.asked
+		time.Sleep(connectAgain + 3*connectRetry)
+		if n := p.net.asked - asked; n == 0 {
+			t.Error("not asked where its IPFS node is now")
+		}
+		p.node.Break(ipfsclienttest.Faults{})
+		connects := p.node.Calls(ipfsclienttest.OpConnect)
+		time.Sleep(2 * connectRetry)
+		if n := p.node.Calls(ipfsclienttest.OpConnect) - connects; n != 1 {
+			t.Errorf("%d connections, want 1", n)
+		}
+	})
+}
+
 // Added data lies at its author, who need not be a holder, and then at whoever can
 // be reached.
 func TestConnectHoldersTriesTheAuthorToo(t *testing.T) {

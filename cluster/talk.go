@@ -102,7 +102,7 @@ func (m *Members) sendAll(ctx context.Context, t Tracker, send func(ask.Frame) e
 
 const (
 	contactFresh = 10 * time.Minute // an answer about addresses is taken for this long
-	connectAgain = time.Minute      // a connection is not made again within it,
+	connectAgain = 10 * time.Second // a connection is not made again within it,
 	connectRetry = 3 * time.Second  // nor tried again within it when it failed
 	nearFresh    = 5 * time.Second  // who can be reached is looked up again after it
 	likelyPeers  = 16               // members that are tried for one CID
@@ -210,6 +210,7 @@ func (m *Members) connect(ctx context.Context, n Network, id peer.ID) {
 	defer cancel()
 	if err := m.base.Node.Connect(ctx, addrs...); err != nil {
 		m.cfg.Log.Debug("IPFS node not connected to a member's", "peer", id, "err", err)
+		m.contacts.Failed(id)
 		return
 	}
 	m.contacts.Connected(id, now)

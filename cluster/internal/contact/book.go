@@ -30,7 +30,7 @@ type Book struct {
 // Row is what is known of one member's IPFS node.
 type Row struct {
 	Node      pinset.NodeID
-	Asked     time.Time // when the member told it, zero: before the start
+	Asked     time.Time // when the member told it, zero: before the start, or it no longer fits
 	Connected time.Time // when our node last reached it
 	Tried     time.Time // when it was last tried
 }
@@ -117,6 +117,16 @@ func (b *Book) Connected(id peer.ID, now time.Time) {
 	defer b.mu.Unlock()
 	row := b.rows[id]
 	row.Connected = now
+	b.rows[id] = row
+}
+
+// Failed notes that a member's IPFS node was not reached at what the member told:
+// it may have moved since, so the member is to be asked again.
+func (b *Book) Failed(id peer.ID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	row := b.rows[id]
+	row.Asked = time.Time{}
 	b.rows[id] = row
 }
 
