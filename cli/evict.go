@@ -5,6 +5,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/pinfold/pinfold/httpapi/client"
+	"github.com/pinfold/pinfold/pinset"
 )
 
 func evictCommand() *cli.Command {
@@ -14,6 +15,9 @@ func evictCommand() *cli.Command {
 			"the invite can join under a new key. Without an admin the members do it together, by themselves, once more than half of\n" +
 			"them have not heard the member for the time that the policy names (absent); it can come back then.",
 		Action: onMember(1, 1, func(c *cli.Context, api *client.Client, id peer.ID, args []string) (string, error) {
+			if self, err := api.Self(c.Context); err == nil && self.ID == id {
+				return "", pinset.Invalid("evict %s: that is this peer", args[0]).WithHint("pinfold leave")
+			}
 			return "evicted " + args[0] + "; the others make the copies that are missing now", api.RemovePeer(c.Context, id)
 		}),
 	})

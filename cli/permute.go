@@ -32,6 +32,10 @@ func permute(a *cli.App, args []string) []string {
 			}
 			continue
 		}
+		if together := apart(flags, word); together != nil {
+			rest = append(together, rest...)
+			continue
+		}
 		owner, into := flags, &local
 		if len(path) == 0 || (!has(flags, word) && has(a.Flags, word)) {
 			owner, into = a.Flags, &global
@@ -42,11 +46,33 @@ func permute(a *cli.App, args []string) []string {
 			rest = rest[1:]
 		}
 	}
+	if slices.ContainsFunc(positional, func(w string) bool { return len(w) > 1 && w[0] == '-' }) {
+		positional = append([]string{"--"}, positional...) // a value to the library too
+	}
 	return slices.Concat(args[:1], global, path, local, positional)
 }
 
-// negative says whether a word is a number below zero, which is a value.
-func negative(word string) bool { return strings.Trim(word[1:], "0123456789") == "" }
+// negative says whether a word is a number below zero, with a unit or without, which
+// is a value: -1, -5GB.
+func negative(word string) bool { return word[1] >= '0' && word[1] <= '9' }
+
+// apart returns the flags that stand together in one word, as -Qr does for -Q -r;
+// nil unless each letter is a flag, and all but the last take no value.
+func apart(flags []cli.Flag, word string) []string {
+	letters := word[1:]
+	if len(letters) < 2 || letters[0] == '-' || has(flags, word) {
+		return nil
+	}
+	var out []string
+	for i, r := range letters {
+		flag := "-" + string(r)
+		if !has(flags, flag) || takesValue(flags, flag) && i < len(letters)-1 {
+			return nil
+		}
+		out = append(out, flag)
+	}
+	return out
+}
 
 func find(commands []*cli.Command, name string) *cli.Command {
 	for _, c := range commands {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -96,7 +97,26 @@ EXIT CODES:
 `
 
 func usageError(c *cli.Context, err error, _ bool) error {
-	return pinset.Invalid("%v", err).WithHint("%s --help", fullName(c))
+	return pinset.Invalid("%s", wanted(c, err.Error())).WithHint("%s --help", fullName(c))
+}
+
+// badValue is how the library says that a flag's value cannot be read.
+var badValue = regexp.MustCompile(`^invalid value "(.*)" for flag -([^:]+): parse error$`)
+
+// wanted says of a flag's value that cannot be read what is possible.
+func wanted(c *cli.Context, text string) string {
+	found := badValue.FindStringSubmatch(text)
+	if found == nil {
+		return text
+	}
+	want := "yes or no: true, false"
+	switch lookup(slices.Concat(c.Command.Flags, c.App.Flags), "--"+found[2]).(type) {
+	case *cli.IntFlag:
+		want = "a whole number"
+	case *cli.DurationFlag:
+		want = "a time as in 30s, 15m or 48h"
+	}
+	return fmt.Sprintf("--%s %q: want %s", found[2], found[1], want)
 }
 
 // fullName is the command as it is typed: "pinfold pin add".
@@ -185,6 +205,6 @@ func arguments(c *cli.Context, min, max int) ([]string, error) {
 	if max == 0 {
 		return nil, pinset.Invalid("%s %s: this command takes no arguments", fullName(c), args[0]).WithHint("%s --help", fullName(c))
 	}
-	return nil, pinset.Invalid("%s: %d arguments given", fullName(c), len(args)).
+	return nil, pinset.Invalid("%s: %s given", fullName(c), counted(len(args), "argument")).
 		WithHint("usage: %s %s", fullName(c), c.Command.ArgsUsage)
 }

@@ -65,7 +65,7 @@ func statusAll(c *cli.Context, api *client.Client) error {
 		fmt.Fprintf(out, "%d of %s heard, %d of them agree on %s\n",
 			agree.Heard, counted(agree.Members, "member"), agree.Agree, counted(agree.Count, "pin"))
 	}
-	everything := c.Bool("json") || c.Bool("all") || c.IsSet("filter")
+	everything := c.Bool("json") || c.Bool("all") || c.Bool("local") || c.IsSet("filter")
 	var pins, safe, short int
 	for sum, err := range api.StatusAll(c.Context, client.StatusOptions{Local: c.Bool("local"), Filter: c.String("filter")}) {
 		if err != nil {
@@ -86,7 +86,11 @@ func statusAll(c *cli.Context, api *client.Client) error {
 	if short > mostShown && !everything {
 		fmt.Fprintf(out, "… and %d more with too few copies (--all shows them)\n", short-mostShown)
 	}
-	if !c.Bool("json") {
+	switch {
+	case c.Bool("json"):
+	case c.Bool("local"):
+		fmt.Fprintf(out, "%s at this peer\n", counted(pins, "CID"))
+	default:
 		fmt.Fprintf(out, "%s: %d with all the copies they must have, %d with too few\n", counted(pins, "CID"), safe, short)
 	}
 	return nil
@@ -108,13 +112,18 @@ func printSummary(c *cli.Context, s pinset.Summary) error {
 	if len(names) > 0 {
 		head = append(head, strings.Join(names, ", "))
 	}
-	if len(s.Pins) == 0 {
+	switch {
+	case len(s.Pins) == 0:
 		head = append(head, "not pinned: nobody said to keep it")
-	} else {
+	case !c.Bool("local"): // one peer cannot say how many copies there are
 		head = append(head, fmt.Sprintf("copies %d of %s", s.Copies, copies(s.Want)))
 	}
 	line := strings.Join(head, "  ")
-	if s.Short > 0 {
+	switch {
+	case c.Bool("local"):
+	case s.Short == 0 && s.Reason != "":
+		line += ", not all at members that are to hold it: " + s.Reason
+	case s.Short > 0:
 		line += fmt.Sprintf(", %d too few", s.Short)
 		if !s.Since.IsZero() {
 			line += " since " + s.Since.Local().Format(time.DateTime)

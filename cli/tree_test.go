@@ -80,10 +80,13 @@ func TestMistakesAreExplained(t *testing.T) {
 		{"mirror lst", 2, []string{`unknown command "mirror lst"`, "hint: pinfold mirror ls"}},
 		{"pause tomorrow", 2, []string{`"tomorrow"`, "2h"}},
 		{"give much", 2, []string{`"much"`}},
-		{"give -5", 2, []string{"-5"}},
+		{"give -5GB", 2, []string{`size "-5GB"`, "500GB"}},
 		{"set", 2, []string{"nothing to set", "--region"}},
 		{"policy set grace", 2, []string{"KEY=VALUE", "policy show"}},
-		{"role bob", 2, []string{"1 arguments given", "admin|writer"}},
+		{"role bob", 2, []string{"1 argument given", "admin|writer"}},
+		{"pni ls", 2, []string{`"pni"`, "hint: pinfold pin"}},
+		{"pin add bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi --expire-in soon", 2, []string{`--expire-in "soon"`, "48h"}},
+		{"testnet --peers x", 2, []string{`--peers "x"`, "a whole number"}},
 		{"help bogus", 2, []string{"bogus", "pinfold --help"}},
 	} {
 		var out, errs bytes.Buffer

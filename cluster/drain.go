@@ -97,7 +97,7 @@ func (c *Cluster) mustAdmin(over peer.ID) error {
 	case !a.Is(over):
 		return pinset.NotFound("%s is no member", over).WithHint("pinfold peers")
 	case !a.Is(c.self) || a.Role(c.self) != identity.RoleAdmin:
-		return pinset.Errorf(pinset.KindForbidden, "this peer is %s and no admin: it rules over itself alone", a.Role(c.self)).
+		return pinset.Errorf(pinset.KindForbidden, "this peer has the role %s and is no admin: it rules over itself alone", a.Role(c.self)).
 			WithHint("ask an admin of the cluster; pinfold peers lists the roles")
 	}
 	return nil

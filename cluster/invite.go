@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -89,12 +90,19 @@ const (
 )
 
 // Leave takes this peer out of the cluster, waits a little until another member
-// knows, and closes Left. KindConflict: there is nobody else to leave it to.
+// knows, and closes Left. KindConflict: there is nobody else to leave it to,
+// or no other admin.
 func (c *Cluster) Leave(ctx context.Context) error {
 	a := c.base.State.Authority()
 	if len(a.Members()) < 2 && a.Is(c.self) {
 		return pinset.Errorf(pinset.KindConflict, "this peer is the last member: with it the cluster would end").
 			WithHint("stop pinfold, and remove its directory if the pinset is not needed any more")
+	}
+	if a.Role(c.self) == identity.RoleAdmin && !slices.ContainsFunc(a.Members(), func(m identity.Record) bool {
+		return m.Peer != c.self && a.Role(m.Peer) == identity.RoleAdmin
+	}) {
+		return pinset.Errorf(pinset.KindConflict, "%s is the only admin: nobody could rule any more", c.nameOf(c.self)).
+			WithHint("make another member an admin first: pinfold role NAME admin")
 	}
 	if a.Is(c.self) {
 		if _, err := c.remove(ctx, c.self); err != nil {

@@ -276,6 +276,9 @@ func TestLeave(t *testing.T) {
 				t.Errorf("%s: took %s", name, took)
 			}
 		}
+		if err := r.peers[0].Leave(t.Context()); pinset.KindOf(err) != pinset.KindConflict || isLeft(r.peers[0]) || !r.log.authority.Is(r.peers[0].self) {
+			t.Errorf("the only admin: %v", err)
+		}
 		r.log.fail = errors.New("disk full")
 		if err := r.peers[2].Leave(t.Context()); err == nil || isLeft(r.peers[2]) {
 			t.Errorf("not durable: %v", err)

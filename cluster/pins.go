@@ -134,7 +134,7 @@ func (c *Cluster) mayWrite() error {
 	case !a.Is(c.self):
 		return pinset.Errorf(pinset.KindUnavailable, "this peer is not a member yet: the first synchronisation is not done").WithHint("pinfold status")
 	}
-	return pinset.Errorf(pinset.KindForbidden, "this peer is a %s here and may not write pins", a.Role(c.self)).
+	return pinset.Errorf(pinset.KindForbidden, "this peer has the role %s here and may not write pins", a.Role(c.self)).
 		WithHint("ask an admin of the cluster for the role of a writer")
 }
 

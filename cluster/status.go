@@ -252,9 +252,8 @@ func (cl claim) summary(k cid.Cid, holdings []pinset.Holding) pinset.Summary {
 			nodes[h.IPFS] = h.IPFS != "" // two members on one IPFS node have one copy
 		}
 	}
-	if s.Short = max(0, cl.need-s.Copies); s.Short > 0 {
-		s.Reason = cl.reason
-	}
+	s.Short = max(0, cl.need-s.Copies)
+	s.Reason = cl.reason // also while copies that were made before stand in
 	return s
 }
 

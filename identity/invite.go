@@ -20,7 +20,7 @@ import (
 
 // What can be wrong with an invite that a person pasted.
 var (
-	ErrNoInvite  = errors.New("not an invite: it starts with \"pinfold1\"")
+	ErrNoInvite  = errors.New("not an invite: an invite starts with \"pinfold1\"")
 	ErrCutOff    = errors.New("the invite is cut off")
 	ErrTypo      = errors.New("the invite has a typo")
 	ErrNewInvite = fmt.Errorf("the invite is %w", ErrNewer)

@@ -113,7 +113,7 @@ type Summary struct {
 	Want       Replication
 	Copies     int       // members at which it is pinned, as far as known
 	Short      int       // copies missing to the minimum
-	Reason     string    // why some cannot be made at all; "" where they only take time
+	Reason     string    // why those meant to have one cannot make some at all, also where others stand in; "" where they only take time
 	Since      time.Time // since when Short is not 0, where that is known
 }
 
