@@ -90,6 +90,7 @@ func (d *Daemon) joinParts(ctx context.Context, p *peerOf, notes ds.Datastore) e
 	if p.network, err = gossip.New(cfg, gossip.Deps{
 		Blocks: p.state, Summary: func() gossip.Summary { return gossip.Summary(p.state.Summary()) }, Authority: p.state.Authority,
 		Records: members, Answerer: members,
+		Refused: func(err error) bool { return errors.Is(err, crdtstate.ErrRefused) }, // not what was cut off, or is ahead of us
 	}); err != nil {
 		return portTaken("network.listen", err)
 	}
