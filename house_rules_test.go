@@ -329,7 +329,11 @@ func TestDependenciesHaveAReason(t *testing.T) {
 // reason. Everything else waits in the virtual time of a synctest bubble, or with
 // the one polling helper.
 func sleepers() map[string]string {
-	return map[string]string{}
+	return map[string]string{
+		"daemon.late":              "a far connection for a benchmark: the delay is what it is made of",
+		"daemon.rest":              "benchmarks measure what a process holds once it is at rest",
+		"testnet/sim.benchVisible": "a benchmark that writes at a steady pace",
+	}
 }
 
 func TestTestsDoNotSleep(t *testing.T) {
@@ -347,7 +351,7 @@ func TestTestsDoNotSleep(t *testing.T) {
 			name := dir + "." + where.function
 			used[name] = true
 			if sleepers()[name] == "" {
-				t.Errorf("%s:%d: time.Sleep outside of a synctest bubble: wait in one, or poll with a deadline", where.path, where.line)
+				t.Errorf("%s:%d: sleeps outside of a synctest bubble: wait in one, or poll with a deadline", where.path, where.line)
 			}
 		}
 	}
@@ -408,17 +412,35 @@ func awakeSleeps(files []source) []place {
 	})
 	var out []place
 	eachFunction(files, func(s *source, f *ast.FuncDecl) {
+		cases := map[ast.Node]bool{} // of selects
 		ast.Inspect(f, func(n ast.Node) bool {
 			if inBubble[n] {
 				return false
 			}
-			if c, ok := n.(*ast.CallExpr); ok && typeName(c.Fun) == "time.Sleep" {
-				out = append(out, place{s.path, f.Name.Name, s.line(c.Pos())})
+			if c, ok := n.(*ast.CommClause); ok && c.Comm != nil {
+				cases[c.Comm] = true
+			}
+			if isSleep(n, cases) {
+				out = append(out, place{s.path, f.Name.Name, s.line(n.Pos())})
 			}
 			return true
 		})
 	})
 	return out
+}
+
+// isSleep says whether n waits for nothing but time: a sleep, or a receive from a
+// timer that is no case of a select.
+func isSleep(n ast.Node, cases map[ast.Node]bool) bool {
+	if c, ok := n.(*ast.CallExpr); ok {
+		return typeName(c.Fun) == "time.Sleep"
+	}
+	e, ok := n.(*ast.ExprStmt)
+	if !ok || cases[n] {
+		return false
+	}
+	u, ok := e.X.(*ast.UnaryExpr)
+	return ok && u.Op == token.ARROW && calls(u.X, "time.After")
 }
 
 func eachFunction(files []source, do func(*source, *ast.FuncDecl)) {
@@ -455,12 +477,14 @@ func TestD(t *T) { go func() { time.Sleep(5) }(); awake() }
 func awake() { time.Sleep(6) }
 func TestE(t *T) { wrap(t, func() { read(slow{}) }) }
 func (s *slow) Read() { time.Sleep(7) }
+func TestF(t *T) { <-time.After(8) }
+func TestG(t *T) { select { case <-time.After(9): case <-done: } }
 `)
 	var got []int
 	for _, p := range awakeSleeps([]source{*s}) {
 		got = append(got, p.line)
 	}
-	if want := []int{8, 9, 10}; !slices.Equal(got, want) {
+	if want := []int{8, 9, 10, 13}; !slices.Equal(got, want) {
 		t.Errorf("sleeps found in lines %v, want %v", got, want)
 	}
 }
