@@ -8,6 +8,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/pinfold/pinfold/cluster/internal/abreast"
 	"github.com/pinfold/pinfold/cluster/internal/deficit"
 	"github.com/pinfold/pinfold/cluster/internal/statement"
 	"github.com/pinfold/pinfold/pinset"
@@ -25,7 +26,7 @@ func (c *Cluster) Deficit(ctx context.Context) iter.Seq2[pinset.Summary, error] 
 type shortSource struct{ *Cluster }
 
 func (c shortSource) All(ctx context.Context) iter.Seq2[[]pinset.Pin, error] {
-	return byCID(c.base.State.Pins(ctx, ""))
+	return abreast.ByCID(c.base.State.Pins(ctx, ""))
 }
 
 func (c shortSource) PinsOf(ctx context.Context, k cid.Cid) ([]pinset.Pin, error) {

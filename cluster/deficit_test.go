@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/ipfs/go-cid"
 
+	"github.com/pinfold/pinfold/cluster/internal/abreast"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -76,7 +77,7 @@ func oracle(t *testing.T, p *rigPeer) map[cid.Cid]int {
 	t.Helper()
 	out := map[cid.Cid]int{}
 	silent := p.agreement().Silent
-	for pins, err := range byCID(p.base.State.Pins(t.Context(), "")) {
+	for pins, err := range abreast.ByCID(p.base.State.Pins(t.Context(), "")) {
 		must(t, 0, err)
 		need, copies := 0, 0
 		for _, pin := range pins {

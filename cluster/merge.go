@@ -4,11 +4,11 @@ import (
 	"context"
 	"iter"
 	"slices"
-	"strings"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/pinfold/pinfold/cluster/internal/abreast"
 	"github.com/pinfold/pinfold/cluster/internal/ask"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -21,7 +21,7 @@ func (c *Cluster) StatusAll(ctx context.Context, local bool) iter.Seq2[pinset.Su
 	return func(yield func(pinset.Summary, error) bool) {
 		ctx, cancel := context.WithTimeout(ctx, c.cfg.StreamTime)
 		defer cancel()
-		m := &statusMerge{c: c, local: local, byID: map[peer.ID]*source{}}
+		m := &statusMerge{c: c, local: local, byID: map[peer.ID]*abreast.List{}}
 		m.open(ctx)
 		defer m.close()
 		for {
@@ -46,27 +46,14 @@ type statusMerge struct {
 	pins    func() ([]pinset.Pin, error, bool)
 	stop    func()
 	group   []pinset.Pin // the pins of the next CID
-	sources []*source
-	byID    map[peer.ID]*source
-}
-
-// source is one member's list.
-type source struct {
-	id   peer.ID
-	pull func() (pinset.Local, error, bool)
-	stop func()
-
-	head pinset.Local
-	key  string // of head, "" when it was used, and at the end
-	last string // of the one before
-	err  error  // why it broke off
+	sources []*abreast.List
+	byID    map[peer.ID]*abreast.List
 }
 
 func (m *statusMerge) open(ctx context.Context) {
-	m.pins, m.stop = iter.Pull2(byCID(m.c.base.State.Pins(ctx, "")))
+	m.pins, m.stop = iter.Pull2(abreast.ByCID(m.c.base.State.Pins(ctx, "")))
 	add := func(id peer.ID, list iter.Seq2[pinset.Local, error]) {
-		s := &source{id: id}
-		s.pull, s.stop = iter.Pull2(list)
+		s := abreast.Read(id, list)
 		m.sources, m.byID[id] = append(m.sources, s), s
 	}
 	add(m.c.self, m.c.parts.Tracker.All(ctx))
@@ -81,7 +68,7 @@ func (m *statusMerge) open(ctx context.Context) {
 func (m *statusMerge) close() {
 	m.stop()
 	for _, s := range m.sources {
-		s.stop()
+		s.Stop()
 	}
 }
 
@@ -126,7 +113,7 @@ func (m *statusMerge) next(ctx context.Context) (pinset.Summary, bool, error) {
 		see(pinset.CIDPrefix(m.group[0].CID), m.group[0].CID)
 	}
 	for _, s := range m.sources {
-		see(s.key, s.head.CID)
+		see(s.Head())
 	}
 	if key == "" {
 		return pinset.Summary{}, false, ctx.Err()
@@ -154,28 +141,12 @@ func (m *statusMerge) advance() error {
 		}
 	}
 	for _, s := range m.sources {
-		if s.key == "" && s.pull != nil {
-			s.advance()
-		}
-		if s.err != nil && s.id == m.c.self {
-			return s.err
+		s.Advance()
+		if err := s.Err(); err != nil && s.Peer == m.c.self {
+			return err
 		}
 	}
 	return nil
-}
-
-func (s *source) advance() {
-	l, err, more := s.pull()
-	if err != nil || !more {
-		s.pull, s.key, s.err = nil, "", err
-		return
-	}
-	s.head, s.key = l, pinset.CIDPrefix(l.CID)
-	if s.key <= s.last {
-		s.pull, s.key = nil, ""
-		s.err = pinset.Errorf(pinset.KindUnavailable, "list of %s is not in order", s.id)
-	}
-	s.last = s.key
 }
 
 // collect takes what the sources have of one CID.
@@ -190,8 +161,8 @@ func (m *statusMerge) collect(ctx context.Context, key string, k cid.Cid, cl cla
 		}
 	}
 	for _, s := range m.sources {
-		if !cl.assigned(s.id) {
-			out = m.one(ctx, out, key, k, cl, s.id)
+		if !cl.assigned(s.Peer) {
+			out = m.one(ctx, out, key, k, cl, s.Peer)
 		}
 	}
 	return out
@@ -205,11 +176,14 @@ func (m *statusMerge) one(ctx context.Context, out []pinset.Holding, key string,
 		return out
 	case s == nil:
 		return append(out, m.c.lastWord(ctx, k, cl, id, nil))
-	case s.key == key:
-		h.Local, s.key = s.head, ""
+	}
+	if l, ok := s.Take(key); ok {
+		h.Local = l
 		return append(out, h)
-	case s.err != nil && h.Assigned:
-		return append(out, m.c.lastWord(ctx, k, cl, id, s.err))
+	}
+	switch {
+	case s.Err() != nil && h.Assigned:
+		return append(out, m.c.lastWord(ctx, k, cl, id, s.Err()))
 	case h.Assigned: // it has not come to look at it yet
 		h.CID, h.Mode, h.Status = k, cl.mode, pinset.StatusQueued
 		return append(out, h)
@@ -218,31 +192,4 @@ func (m *statusMerge) one(ctx context.Context, out []pinset.Holding, key string,
 		return append(out, h)
 	}
 	return out
-}
-
-// byCID joins the pins of one CID, which stand together.
-func byCID(pins iter.Seq2[pinset.Pin, error]) iter.Seq2[[]pinset.Pin, error] {
-	return func(yield func([]pinset.Pin, error) bool) {
-		var group []pinset.Pin
-		prefix := ""
-		for p, err := range pins {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if len(group) > 0 && !strings.HasPrefix(p.Key(), prefix) {
-				if !yield(group, nil) {
-					return
-				}
-				group = nil
-			}
-			if len(group) == 0 {
-				prefix = pinset.CIDPrefix(p.CID)
-			}
-			group = append(group, p)
-		}
-		if len(group) > 0 {
-			yield(group, nil)
-		}
-	}
 }

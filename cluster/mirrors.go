@@ -6,6 +6,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/pinfold/pinfold/cluster/internal/abreast"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -77,7 +78,7 @@ func (c *Cluster) Mirrors(ctx context.Context) ([]pinset.Mirror, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.StreamTime)
 	defer cancel()
-	for pins, err := range byCID(c.base.State.Pins(ctx, "")) {
+	for pins, err := range abreast.ByCID(c.base.State.Pins(ctx, "")) {
 		if err != nil {
 			return nil, err
 		}

@@ -288,29 +288,6 @@ func TestStatusAllOutlivesBadMembers(t *testing.T) {
 	}
 }
 
-func TestStatusAllRefusesAListOutOfOrder(t *testing.T) {
-	r := newRig(t, 2)
-	r.peers[0].pin(pinset.Pin{CID: cidN(1)})
-	c := newStatusSource(t, cidN(1), cidN(1))
-	if c.advance(); c.err != nil {
-		t.Fatal(c.err)
-	}
-	c.key = ""
-	if c.advance(); c.err == nil || c.pull != nil {
-		t.Error("the same CID twice was taken")
-	}
-}
-
-func newStatusSource(t *testing.T, cids ...cid.Cid) *source {
-	i := 0
-	return &source{pull: func() (pinset.Local, error, bool) {
-		if i++; i > len(cids) {
-			return pinset.Local{}, nil, false
-		}
-		return pinset.Local{CID: cids[i-1]}, nil, true
-	}}
-}
-
 func TestStatusAllLocalAsksNobody(t *testing.T) {
 	r := newRig(t, 3)
 	for n := range 5 {
