@@ -255,7 +255,11 @@ func TestStatementsAreSaidWhenTheyAreNew(t *testing.T) {
 			must(t, raw, err)
 			must2(p.Accept(t.Context(), raw))
 		}, true},
-		{"after leaving", func() { must(t, 0, p.SetRole(t.Context(), r.ids.ID(1), "admin")); must(t, 0, p.Leave(t.Context())); p.reports() }, false},
+		{"after leaving", func() {
+			must(t, 0, p.SetRole(t.Context(), r.ids.ID(1), "admin"))
+			must(t, 0, p.Leave(t.Context()))
+			p.reports()
+		}, false},
 	}
 	for _, s := range steps {
 		s.do()
