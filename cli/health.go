@@ -51,7 +51,7 @@ func healthCommand() *cli.Command {
 				fmt.Fprintln(c.App.Writer, "all is well")
 			}
 			if serious > 0 {
-				return pinset.Errorf(pinset.KindUnavailable, "%d faults need someone to act", serious)
+				return pinset.Errorf(pinset.KindUnavailable, "someone must act: %s", counted(serious, "fault"))
 			}
 			return nil
 		},

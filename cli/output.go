@@ -35,8 +35,9 @@ func newTable(out io.Writer, head ...string) table {
 func (t table) row(cells ...string) {
 	for i, c := range cells {
 		if c == "" {
-			cells[i] = "-"
+			c = "-"
 		}
+		cells[i] = strings.ReplaceAll(c, "\n", " ") // what a dial says of its failure has lines, which would end the columns
 	}
 	fmt.Fprintln(t.w, strings.TrimRight(strings.Join(cells, "\t"), "\t"))
 }
