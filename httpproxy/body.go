@@ -41,6 +41,9 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	_ = b.c.rc.SetReadDeadline(time.Now().Add(stallTime)) // a connection that is gone tells itself
+	if b.over.Load() { // since a moment ago, and its deadline is overwritten
+		_ = b.c.rc.SetReadDeadline(time.Now().Add(drainTime))
+	}
 	n, err := b.c.r.Body.Read(p)
 	if err == io.EOF {
 		_ = b.c.rc.SetReadDeadline(time.Time{}) // what follows the body takes the time it takes
@@ -79,16 +82,11 @@ func (b *body) finish() {
 	if b.whole() || !b.duplex {
 		return
 	}
-	if b.mu.TryLock() {
-		defer b.mu.Unlock()
-		if b.c.status != 0 {
-			_ = b.c.rc.Flush() // the client may wait for it
-		}
-		_ = b.c.rc.SetReadDeadline(time.Now().Add(drainTime))
-		_, _ = io.CopyN(io.Discard, b.c.r.Body, drainSize) // whatever happens, that was all
-		return
+	if b.c.status != 0 {
+		_ = b.c.rc.Flush() // the client may wait for it
 	}
-	_ = b.c.rc.SetReadDeadline(time.Now())
+	_ = b.c.rc.SetReadDeadline(time.Now().Add(drainTime)) // also for a read that is under way
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	_, _ = io.CopyN(io.Discard, b.c.r.Body, drainSize) // whatever happens, that was all
 }
