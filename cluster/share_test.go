@@ -42,16 +42,16 @@ func TestAShareGrowsToTheWhole(t *testing.T) {
 		p := r.peers[1]
 		must(t, 0, p.amend(t.Context(), func(own *identity.Record) error { own.Phi = allocation.StartPhi; return nil }))
 		p.tracker.report = Report{Ready: true}
-		before := len(r.log.commits)
+		before := r.commitsNow()
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- p.keepShare(ctx) }()
 		time.Sleep(6*growEvery + time.Second)
-		if m, _ := r.log.authority.Member(p.self); m.Phi != identity.FullPhi {
+		if m, _ := p.base.State.Authority().Member(p.self); m.Phi != identity.FullPhi {
 			t.Errorf("phi %d after six looks", m.Phi)
 		}
 		time.Sleep(time.Hour)
-		if n := len(r.log.commits) - before; n != 6 {
+		if n := r.commitsNow() - before; n != 6 {
 			t.Errorf("%d records written, want 6", n)
 		}
 		cancel()
