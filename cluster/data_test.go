@@ -336,9 +336,9 @@ func TestConnectHoldersFollowsWhoMoved(t *testing.T) {
 		defer cancel()
 		time.Sleep(time.Second)
 		p.node.Break(ipfsclienttest.Faults{Before: ipfsclienttest.On(ipfsclienttest.Refuse, ipfsclienttest.OpConnect)})
-		asked := p.net.asked
+		asked := p.net.questions()
 		time.Sleep(connectAgain + 3*connectRetry)
-		if n := p.net.asked - asked; n == 0 {
+		if n := p.net.questions() - asked; n == 0 {
 			t.Error("not asked where its IPFS node is now")
 		}
 		p.node.Break(ipfsclienttest.Faults{})

@@ -343,6 +343,13 @@ func (n *fakeNet) stateOf(i int) PeerState {
 	return s
 }
 
+// questions is how many were asked.
+func (n *fakeNet) questions() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.asked
+}
+
 func (n *fakeNet) Ask(ctx context.Context, to peer.ID, q []byte) iter.Seq2[[]byte, error] {
 	i := slices.IndexFunc(n.rig.ids.Keys, func(k identity.Key) bool { return k.ID() == to })
 	n.mu.Lock()

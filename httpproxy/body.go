@@ -41,7 +41,8 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	_ = b.c.rc.SetReadDeadline(time.Now().Add(stallTime)) // a connection that is gone tells itself
-	if b.over.Load() { // since a moment ago, and its deadline is overwritten
+	// Over since a moment ago? Then that end's deadline was overwritten.
+	if b.over.Load() {
 		_ = b.c.rc.SetReadDeadline(time.Now().Add(drainTime))
 	}
 	n, err := b.c.r.Body.Read(p)
