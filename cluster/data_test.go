@@ -217,6 +217,7 @@ func TestReadingConnectsTheHolders(t *testing.T) {
 		if err != nil || string(b) != "1" {
 			t.Errorf("%s: %q, %v", name, b, err)
 		}
+		reader.endBesides()
 	}
 	reader := r.open(2, r.peers[2].store)
 	r.peers[2] = reader
