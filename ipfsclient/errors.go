@@ -81,12 +81,16 @@ func (c *Client) failed(ctx context.Context, call string, err error) error {
 		return unusable(ErrNobody, c.cfg.API, op.Err.Error())
 	case errors.As(err, &cert):
 		return unusable(ErrTrust, c.cfg.API, cert.Err.Error())
-	case strings.Contains(err.Error(), "malformed HTTP"), strings.Contains(err.Error(), "HTTP response to HTTPS client"):
+	case strings.Contains(err.Error(), "malformed HTTP"), strings.Contains(err.Error(), spokeFirst), strings.Contains(err.Error(), "HTTP response to HTTPS client"):
 		return unusable(ErrNotIPFS, c.cfg.API, strings.ReplaceAll(err.Error(), "\n", " "))
 	}
 	c.known.Store(false)
 	return unusable(ErrTorn, c.cfg.API, call+": "+err.Error())
 }
+
+// spokeFirst is how net/http says that bytes came before anything was asked: what an
+// SSH or mail server does.
+const spokeFirst = "readLoopPeekFailLocked: %!w(<nil>)"
 
 // refused explains an answer that is not 200.
 func (c *Client) refused(call string, r *http.Response) error {
