@@ -10,7 +10,7 @@ import (
 )
 
 // Limit is how many rows a list keeps.
-const Limit = 1 << 16
+const Limit = 1 << 13
 
 // Row is a CID that lacks copies.
 type Row struct {
