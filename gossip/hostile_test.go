@@ -123,7 +123,7 @@ func TestAFloodOnTheTopicHoldsNobodyUp(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for i := 0; ctx.Err() == nil && i < 5000; i++ { // heads that are nowhere
+		for i := 0; ctx.Err() == nil; i++ { // heads that are nowhere; pubsub drops many on a busy machine
 			head := cidOf(fmt.Append(nil, i))
 			raw, _ := p.Pack(&wire.Message{Heads: [][]byte{head.Bytes()}})
 			_ = topic.Publish(ctx, raw)
