@@ -3,12 +3,9 @@ package httpproxy
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -22,7 +19,6 @@ const (
 	headerTime = 10 * time.Second // for a client to send its headers
 	stallTime  = 2 * time.Minute  // for a client to send or take a piece of a body
 	idleTime   = 3 * time.Minute  // between two requests
-	stopTime   = 5 * time.Second  // for answers under way when stopping
 )
 
 // Config of a Server.
@@ -61,7 +57,7 @@ type Server struct {
 	cfg      Config
 	deps     Deps
 	commands map[string]*command
-	doors    []guard.Door
+	doors    guard.Doors
 	log      *slog.Logger
 	mfs      mfs
 }
@@ -82,78 +78,24 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	s.log = s.log.With("component", "proxy")
 	s.commands = s.compile(s.table())
 	listen := guard.Listen{Name: "proxy", AllowRemote: cfg.AllowRemote, TLS: cfg.TLS, Hosts: cfg.Hosts, Origins: append(companions(), cfg.Origins...)}
-	if cfg.Socket != "" {
-		d, err := listen.Socket(cfg.Socket)
-		if err != nil {
-			return nil, err
-		}
-		s.doors = append(s.doors, d)
-	}
-	for _, addr := range cfg.Listen {
-		if addr == "" {
-			continue
-		}
-		d, err := listen.TCP(addr)
-		if err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
-		s.doors = append(s.doors, d)
+	var err error
+	if s.doors, err = listen.Open(cfg.Socket, cfg.Listen); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
 
 // Addrs are the bound addresses: the socket's path, then http://host:port of each
 // TCP listener.
-func (s *Server) Addrs() []string {
-	out := make([]string, 0, len(s.doors))
-	for _, d := range s.doors {
-		out = append(out, d.Addr)
-	}
-	return out
-}
+func (s *Server) Addrs() []string { return s.doors.Addrs() }
 
 // Close gives the listeners back. Run does it by itself; it is for a Server that
 // never ran.
-func (s *Server) Close() error {
-	var errs []error
-	for _, d := range s.doors {
-		errs = append(errs, d.Close())
-	}
-	return errors.Join(errs...)
-}
+func (s *Server) Close() error { return s.doors.Close() }
 
 // Run serves until ctx ends or a listener fails, then ends the answers under way
 // and waits for them.
-func (s *Server) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	failed := make(chan error, len(s.doors))
-	servers := make([]*http.Server, len(s.doors))
-	var running sync.WaitGroup
-	for i, d := range s.doors {
-		servers[i] = s.serverFor(ctx, d)
-		running.Go(func() {
-			if err := servers[i].Serve(d.Listener); !errors.Is(err, http.ErrServerClosed) {
-				failed <- fmt.Errorf("serve %s: %w", d.Addr, err)
-			}
-		})
-	}
-	var err error
-	select {
-	case <-ctx.Done():
-	case err = <-failed:
-	}
-	cancel() // what streams stops, so that stopping does not wait for it
-	stop, done := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
-	defer done()
-	for _, server := range servers {
-		if server.Shutdown(stop) != nil {
-			_ = server.Close()
-		}
-	}
-	running.Wait()
-	return errors.Join(err, s.Close())
-}
+func (s *Server) Run(ctx context.Context) error { return s.doors.Serve(ctx, s.serverFor) }
 
 func (s *Server) serverFor(ctx context.Context, d guard.Door) *http.Server {
 	return &http.Server{
