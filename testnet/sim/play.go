@@ -390,6 +390,7 @@ func (p *player) faultless(o *Peer) error {
 		switch {
 		case e.Code == "slow-reader":
 		case e.Code == "bad-deltas" && removed: // served by who did not know of the removal yet
+		case e.Code == "strangers-refused" && removed: // knocked before it heard of its own removal
 		default:
 			return fmt.Errorf("network health: %s: %s (%s)", e.Code, e.Title, e.Detail)
 		}
