@@ -23,14 +23,18 @@ const DefaultChunker = "size-262144"
 
 // Add implements Adder, in two steps: Kubo imports without a pin, then each root
 // is pinned, unless a pin is there already. Kubo's own add with a pin would rename
-// the pin of whoever pinned the same content before.
+// the pin of whoever pinned the same content before. Between the steps a shelter
+// keeps what came in.
 func (c *Client) Add(ctx context.Context, dir files.Directory, opts pinset.AddOptions, pinName string) iter.Seq2[pinset.Added, error] {
 	return func(yield func(pinset.Added, error) bool) {
 		a := &adding{client: c, opts: opts, yield: yield}
 		if !opts.OnlyHash {
 			a.pinName = pinName
 		}
-		if err := a.run(ctx, dir); err != nil {
+		err := a.run(ctx, dir)
+		a.open.close()
+		dir.Close()
+		if err != nil && !errors.Is(err, errStop) {
 			yield(pinset.Added{}, fmt.Errorf("add: %w", err))
 		}
 	}
@@ -42,7 +46,8 @@ type adding struct {
 	opts    pinset.AddOptions
 	pinName string
 	yield   func(pinset.Added, error) bool
-	held    *pinset.Added // a root that Kubo announced and may not have synced yet
+	open    reading
+	held    []pinset.Added // roots that Kubo announced, and that are not safe yet
 }
 
 // addQuery spells out every default, so that a node configured to import in its
@@ -72,70 +77,128 @@ func addQuery(opts pinset.AddOptions) (url.Values, error) {
 func (a *adding) run(ctx context.Context, dir files.Directory) error {
 	q, err := addQuery(a.opts)
 	if err != nil {
-		dir.Close()
 		return err
 	}
-	var open reading
-	tree := files.Directory(named{dir, &open})
+	tree := files.Directory(named{dir, &a.open})
 	if !a.opts.Hidden {
 		tree = Visible(tree)
 	}
+	if a.opts.Wrap { // one root
+		return a.part(ctx, q, tree)
+	}
+	it := tree.Entries()
+	for first := true; ; first = false {
+		some := it.Next()
+		if !some && !first {
+			return broken(it.Err())
+		}
+		var read atomic.Int64
+		if err := a.part(ctx, q, &group{tree, it, some, &read}); err != nil {
+			return err
+		}
+	}
+}
+
+// broken says that it was the source that failed.
+func broken(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("read what is to be added: %w", err)
+}
+
+// part adds what one request takes.
+func (a *adding) part(ctx context.Context, q url.Values, tree files.Directory) (err error) {
+	var s *shelter
+	if a.pinName != "" {
+		if s = a.client.shelter(ctx); s != nil {
+			defer s.leave()
+		}
+	}
 	form := files.NewMultiFileReader(tree, false, false)
 	up := &upload{Reader: form, turn: make(chan struct{}, 1)}
+	if g, ok := tree.(*group); ok {
+		up.read = g.read
+	}
 	r, err := a.client.start(ctx, call{name: "add", args: q, wait: a.client.cfg.Patience,
 		body: up, kind: "multipart/form-data; boundary=" + form.Boundary()})
 	if err == nil {
-		err = a.receive(ctx, r)
+		err = a.receive(r)
 		r.close()
 	}
-	broken := up.finish()
-	open.close()
-	dir.Close()
-	if broken != nil {
-		return fmt.Errorf("read what is to be added: %w", broken)
+	if err := broken(up.finish()); err != nil {
+		return err
 	}
-	if errors.Is(err, errStop) {
-		return nil
+	if err != nil {
+		return err
 	}
-	return err
+	return a.settle(ctx, s)
 }
 
 // errStop says that the loop over an iterator was left.
 var errStop = errors.New("stop")
 
-// receive yields what Kubo tells. Of each root Kubo speaks last, and syncs after
-// that: it is held back until Kubo speaks of the next one, or ends well.
-func (a *adding) receive(ctx context.Context, r *reply) error {
-	some := false
-	for {
+// receive yields what Kubo tells, but for roots: those it syncs after it told them.
+func (a *adding) receive(r *reply) error {
+	for some := false; ; some = true {
 		var m addMessage
 		err := r.next(&m)
-		if errors.Is(err, io.EOF) && !some {
+		switch {
+		case errors.Is(err, io.EOF) && !some:
 			return unusable(ErrTorn, a.client.cfg.API, "it added nothing")
-		}
-		if err == nil || errors.Is(err, io.EOF) {
-			if e := a.release(ctx); e != nil {
-				return e
-			}
-		}
-		if errors.Is(err, io.EOF) {
+		case errors.Is(err, io.EOF):
 			return nil
-		} else if err != nil {
+		case err != nil:
 			return err
 		}
-		some = true
 		added, err := m.added()
 		if err != nil {
 			return unusable(ErrNotIPFS, a.client.cfg.API, err.Error())
 		}
 		if a.isRoot(added) {
-			a.held = &added
-			continue
-		}
-		if !a.yield(added, nil) {
+			a.held = append(a.held, added)
+		} else if !a.yield(added, nil) {
 			return errStop
 		}
 	}
+}
+
+// settle pins the roots that came in, and yields them.
+func (a *adding) settle(ctx context.Context, s *shelter) error {
+	held := a.held
+	a.held = nil
+	if a.pinName != "" && len(held) > 0 {
+		if err := a.pin(ctx, s, held); err != nil {
+			return err
+		}
+	}
+	for _, r := range held {
+		if !a.yield(r, nil) {
+			return errStop
+		}
+	}
+	return nil
+}
+
+// pin pins roots. A node that waits to collect its garbage lets nobody pin: so the
+// shelter is left first, and what it kept holds them until they are pinned.
+func (a *adding) pin(ctx context.Context, s *shelter, held []pinset.Added) (err error) {
+	if s != nil {
+		roots := make([]cid.Cid, len(held))
+		for i, r := range held {
+			roots[i] = r.CID
+		}
+		// Where it cannot be kept, pinning tells whether all is still there.
+		if kept, e := s.keep(roots); e == nil {
+			defer func() { err = errors.Join(err, a.client.forget(ctx, kept)) }()
+		}
+	}
+	for _, r := range held {
+		if err := a.client.PinAdded(ctx, r.CID, a.pinName); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *adding) isRoot(added pinset.Added) bool {
@@ -146,24 +209,6 @@ func (a *adding) isRoot(added pinset.Added) bool {
 		return added.Path == ""
 	}
 	return !strings.Contains(added.Path, "/")
-}
-
-// release pins the root that was held back, and yields it.
-func (a *adding) release(ctx context.Context) error {
-	if a.held == nil {
-		return nil
-	}
-	root := *a.held
-	a.held = nil
-	if a.pinName != "" {
-		if err := a.client.PinAdded(ctx, root.CID, a.pinName); err != nil {
-			return err
-		}
-	}
-	if !a.yield(root, nil) {
-		return errStop
-	}
-	return nil
 }
 
 // PinAdded implements Adder. A recursive pin that is there
@@ -188,6 +233,7 @@ type upload struct {
 	io.Reader
 	shut atomic.Bool
 	turn chan struct{} // of one: taken while reading
+	read *atomic.Int64 // counts the bytes, or nil
 	err  error         // of the source
 }
 
@@ -198,6 +244,9 @@ func (u *upload) Read(p []byte) (int, error) {
 		return 0, io.ErrClosedPipe
 	}
 	n, err := u.Reader.Read(p)
+	if u.read != nil {
+		u.read.Add(int64(n))
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		u.err = err
 	}

@@ -55,6 +55,7 @@ type call struct {
 	wait time.Duration // how long the node may say nothing
 	body io.ReadCloser // a multipart upload, or nil
 	kind string        // its Content-Type
+	late bool          // the node is asked to begin to read it, and waits for the rest
 }
 
 // args pairs up names and values.
@@ -107,7 +108,7 @@ func (c *Client) send(ctx context.Context, q call) (*reply, error) {
 func (c *Client) request(ctx context.Context, q call, dog *watchdog) (*http.Request, error) {
 	var body io.Reader
 	if q.body != nil {
-		body = &watchedUpload{q.body, dog}
+		body = &watchedUpload{q.body, dog, q.late}
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+q.name+"?"+q.args.Encode(), body)
 	if err != nil {
@@ -118,6 +119,9 @@ func (c *Client) request(ctx context.Context, q call, dog *watchdog) (*http.Requ
 	}
 	if q.kind != "" {
 		req.Header.Set("Content-Type", q.kind)
+	}
+	if q.late {
+		req.Header.Set("Expect", "100-continue") // the body is read when the node reads
 	}
 	// Every call may be repeated, so net/http may do so on a connection that turns
 	// out to be closed. An empty key is not sent.
@@ -217,13 +221,20 @@ func (d *watchdog) pat() {
 	}
 }
 
-// watchedUpload takes it for a sign of life that the node takes more.
+// watchedUpload takes it for a sign of life that the node takes more. A late one
+// may keep the node waiting for as long as it likes.
 type watchedUpload struct {
 	io.ReadCloser
-	dog *watchdog
+	dog  *watchdog
+	late bool
 }
 
 func (u *watchedUpload) Read(p []byte) (int, error) {
+	if u.late {
+		u.dog.rest()
+		defer u.dog.watch()
+		return u.ReadCloser.Read(p)
+	}
 	u.dog.pat()
 	return u.ReadCloser.Read(p)
 }

@@ -141,5 +141,7 @@ func transport(cfg Config, at endpoint) *http.Transport {
 		MaxIdleConnsPerHost: 64,
 		WriteBufferSize:     64 << 10, // uploads are large
 		IdleConnTimeout:     90 * time.Second,
+
+		ExpectContinueTimeout: 10 * time.Minute, // a garbage collection may be under way
 	}
 }

@@ -1,17 +1,23 @@
 package ipfsclient_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ipfs/boxo/files"
+	"github.com/ipfs/go-cid"
 
 	"github.com/pinfold/pinfold/ipfsclient"
 	"github.com/pinfold/pinfold/ipfsclient/ipfsclienttest"
@@ -221,4 +227,85 @@ func TestKuboRepoStat(t *testing.T) {
 	if avail := available(t, d.Repo); avail != 0 && (stat.Free > avail+1<<30 || stat.Free+1<<30 < avail) {
 		t.Errorf("free %d, the file system says %d", stat.Free, avail)
 	}
+}
+
+// Garbage is collected all the time while an add goes on, in one file and in many:
+// what was acknowledged is whole, the owner's pins stay, and nothing else is pinned.
+func TestKuboAddSurvivesCollection(t *testing.T) {
+	d := kubotest.Start(t)
+	c := client(t, d)
+	owners := addOne(t, c, ipfsclienttest.Noise("owner", 300_000), "")
+	if err := c.Pin(t.Context(), owners.CID, pinset.PinOptions{Name: "the owner's"}); err != nil {
+		t.Fatal(err)
+	}
+	before := pinsByName(t, c)
+	ctx, stop := context.WithCancel(t.Context())
+	collected := make(chan int, 1)
+	go func() {
+		n := 0
+		for ; ctx.Err() == nil; n++ {
+			for _, err := range c.GC(ctx) {
+				if err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
+			}
+		}
+		collected <- n
+	}()
+	want := map[string][]byte{"long": ipfsclienttest.Noise("long", 20<<20), "owner's": ipfsclienttest.Noise("owner", 300_000)}
+	for i := range 150 { // more than one request's
+		want[fmt.Sprintf("small-%03d", i)] = ipfsclienttest.Noise(fmt.Sprint(i), 1000)
+	}
+	var entries []files.DirEntry
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		entries = append(entries, files.FileEntry(name, files.NewReaderFile(&slowly{r: bytes.NewReader(want[name])})))
+	}
+	roots := map[string]cid.Cid{}
+	for a, err := range c.Add(t.Context(), files.NewSliceDirectory(entries), pinset.AddOptions{}, "ours") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots[a.Path] = a.CID
+	}
+	stop()
+	if n := <-collected; n < 2 {
+		t.Errorf("collected %d times only", n)
+	}
+	for range c.GC(t.Context()) {
+	}
+	for name, content := range want {
+		f, err := c.Open(t.Context(), roots[name].String())
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got, err := io.ReadAll(f.(files.File)); err != nil || !bytes.Equal(got, content) {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
+		f.Close()
+	}
+	after := pinsByName(t, c)
+	before["ours"] = len(want) - 1
+	if !maps.Equal(before, after) {
+		t.Errorf("pins by name %v, want %v", after, before)
+	}
+}
+
+func pinsByName(t *testing.T, c *ipfsclient.Client) map[string]int {
+	t.Helper()
+	out := map[string]int{}
+	for p, err := range c.Pins(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[p.Name]++
+	}
+	return out
+}
+
+// slowly gives little at a time, so that much else happens meanwhile.
+type slowly struct{ r io.Reader }
+
+func (s *slowly) Read(p []byte) (int, error) {
+	runtime.Gosched()
+	return s.r.Read(p[:min(len(p), 16<<10)])
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"strconv"
+	"time"
 
 	"github.com/ipfs/go-cid"
 
@@ -33,6 +34,7 @@ func (c *Client) pin(ctx context.Context, k cid.Cid, opts pinset.PinOptions, off
 	}
 	defer r.close()
 	pinned := false
+	stall := stalled{at: time.Now()}
 	for {
 		var m pinAddMessage
 		err := r.next(&m)
@@ -48,7 +50,28 @@ func (c *Client) pin(ctx context.Context, k cid.Cid, opts pinset.PinOptions, off
 			opts.Progress(pinset.Progress{Blocks: m.Progress, Bytes: m.Bytes})
 		}
 		pinned = pinned || len(m.Pins) > 0
+		if offline && !pinned && stall.past(m.Progress, c.cfg) {
+			return about("pin", k, unusable(ErrTorn, c.cfg.API, "blocks that came in are missing there: was garbage collected meanwhile?"))
+		}
 	}
+}
+
+// stalled notices that a pin of what is there does not get on: Kubo looks for
+// missing blocks elsewhere even when asked not to, for ever, and goes on telling.
+type stalled struct {
+	at     time.Time // of the last progress
+	blocks uint64
+}
+
+// past: a node that has not begun may be waiting for its garbage to be collected.
+func (s *stalled) past(blocks uint64, cfg Config) bool {
+	if blocks > s.blocks {
+		s.at, s.blocks = time.Now(), blocks
+	}
+	if s.blocks == 0 {
+		return time.Since(s.at) > cfg.Patience
+	}
+	return time.Since(s.at) > cfg.Silence
 }
 
 func recursive(m pinset.Mode) string { return strconv.FormatBool(m == pinset.Recursive) }

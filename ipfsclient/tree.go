@@ -2,6 +2,7 @@ package ipfsclient
 
 import (
 	"strings"
+	"sync/atomic"
 
 	"github.com/ipfs/boxo/files"
 
@@ -100,4 +101,37 @@ func (it *namedEntries) Node() files.Node {
 	}
 	it.open.file = n
 	return n
+}
+
+// group is the next entries of a directory, as many as belong into one request.
+type group struct {
+	files.Directory
+	it   files.DirIterator // of the whole directory, at the first entry if there is one
+	some bool              // there is
+	read *atomic.Int64     // bytes of the group
+}
+
+func (g *group) Entries() files.DirIterator { return &groupEntries{DirIterator: g.it, group: g} }
+
+// The bounds of a group: what comes in waits for its end before it is acknowledged,
+// and the node may not collect its garbage meanwhile.
+const (
+	groupEntriesMost = 128
+	groupBytesMost   = 64 << 20
+)
+
+type groupEntries struct {
+	files.DirIterator
+	group *group
+	n     int
+}
+
+func (it *groupEntries) Next() bool {
+	if it.n++; it.n == 1 {
+		return it.group.some
+	}
+	if it.n > groupEntriesMost || it.group.read.Load() >= groupBytesMost {
+		return false
+	}
+	return it.DirIterator.Next()
 }
