@@ -76,7 +76,7 @@ func app(s Streams) *cli.App {
 			addCommand(), pinCommand(), statusCommand(), peersCommand(), recoverCommand(),
 			mirrorCommand(), explainCommand(), planCommand(), balanceCommand(), auditCommand(),
 			getCommand(), catCommand(), lsCommand(), gcCommand(),
-			idCommand(), healthCommand(), configCommand(), testnetCommand(), versionCommand(),
+			idCommand(), healthCommand(), tokenCommand(), configCommand(), testnetCommand(), versionCommand(),
 		},
 		Reader: s.In, Writer: s.Out, ErrWriter: s.Err,
 		HideVersion:           true,

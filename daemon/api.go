@@ -35,19 +35,6 @@ func (d *Daemon) openAPI(context.Context) (err error) {
 	return nil
 }
 
-// authorise looks a token up in the file of tokens.
-func (d *Daemon) authorise(_ context.Context, text string) (httpapi.Grant, error) {
-	t, err := d.tokens.Authorise(text, time.Now())
-	if err != nil {
-		return httpapi.Grant{}, pinset.Wrap(pinset.KindUnauthorised, err, "check token")
-	}
-	g := httpapi.Grant{User: t.Note, Owner: t.Owner, NamePrefix: t.NamePrefix}
-	for _, s := range t.Scopes {
-		g.Scopes = append(g.Scopes, pinset.Scope(s))
-	}
-	return g, nil
-}
-
 // apiDaemon is the daemon as the API sees it.
 type apiDaemon struct{ d *Daemon }
 

@@ -44,6 +44,7 @@ type fake struct {
 	joined  string
 	copies  int
 	rulings []string
+	tokens  []Token
 	err     error // of everything, when set
 
 	pinsSeq   iter.Seq2[pinset.Pin, error]                         // instead of pins, when set
@@ -77,6 +78,36 @@ func (f *fake) Config(context.Context) ([]Setting, error) {
 func (f *fake) Set(_ context.Context, settings map[string]string) ([]string, error) {
 	f.changed()
 	return []string{fmt.Sprint("set ", settings)}, f.err
+}
+
+func (f *fake) Tokens(context.Context) ([]Token, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.tokens), f.err
+}
+
+func (f *fake) AddToken(_ context.Context, t Token, secret string) (string, Token, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changes++
+	t.ID = fmt.Sprint("id", f.changes)
+	f.tokens = append(f.tokens, t)
+	if secret != "" || t.Peer != "" {
+		return "", t, f.err
+	}
+	return "text of " + t.ID, t, f.err
+}
+
+func (f *fake) RevokeToken(_ context.Context, id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i := slices.IndexFunc(f.tokens, func(t Token) bool { return t.ID == id })
+	if i < 0 {
+		return pinset.NotFound("token %q", id)
+	}
+	f.changes++
+	f.tokens = slices.Delete(f.tokens, i, i+1)
+	return f.err
 }
 
 func (f *fake) Pause(_ context.Context, d time.Duration) error {

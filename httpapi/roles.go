@@ -124,6 +124,7 @@ type Daemon interface {
 	Join(ctx context.Context, invite, name string, give uint64) error
 	Settings
 	Fetching
+	Tokens
 }
 
 // Settings are the daemon's configuration.

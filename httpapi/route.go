@@ -87,6 +87,9 @@ func (s *Server) routes() []route {
 		{"POST", "/peers/{id}/replace", admin, []string{"by"}, s.replace, none},
 		{"POST", "/pause", admin, []string{"for"}, s.pause, none},
 		{"POST", "/resume", admin, nil, s.resume, none},
+		{"GET", "/tokens", admin, nil, s.tokens, none},
+		{"POST", "/tokens", admin, nil, s.addToken, own},
+		{"DELETE", "/tokens/{id}", admin, nil, s.revokeToken, none},
 		{"GET", "/config", admin, nil, s.config, none},
 		{"POST", "/config", admin, nil, s.setConfig, own},
 	}

@@ -1,6 +1,7 @@
 package identity_test
 
 import (
+	"encoding/base64"
 	"errors"
 	"os"
 	"path/filepath"
@@ -125,5 +126,68 @@ func TestAdminTokenIsMadeOnce(t *testing.T) {
 	}
 	if _, err := s.AdminToken(path, admin, now); !errors.Is(err, identity.ErrExposed) {
 		t.Errorf("a file others can read: %v", err)
+	}
+}
+
+// TestSecretsOfKubo: who has secrets in Kubo's API.Authorizations keeps them.
+func TestSecretsOfKubo(t *testing.T) {
+	path, now := filepath.Join(t.TempDir(), "tokens.json"), identitytest.Start()
+	s, read := openTokens(t, path), identity.Token{Scopes: []string{"read"}}
+	const long = "0123456789abcdef01234567"
+	for _, tc := range []struct{ secret, text string }{
+		{"bearer:b" + long, "b" + long}, {"basic:alice:c" + long, "c" + long}, {"n" + long, "n" + long},
+		{"basic:" + base64.StdEncoding.EncodeToString([]byte("bob:d"+long)), "d" + long}, {"basic:eve:with:colon" + long, "with:colon" + long},
+	} {
+		made, err := s.Take(read, tc.secret, now)
+		if err != nil {
+			t.Errorf("%s: %v", tc.secret, err)
+			continue
+		}
+		if got, err := openTokens(t, path).Authorise(tc.text, now); err != nil || got.ID != made.ID {
+			t.Errorf("%s: %q opens %v, %v", tc.secret, tc.text, got, err)
+		}
+		if _, err := s.Take(read, tc.secret, now); !errors.Is(err, identity.ErrTokenTaken) {
+			t.Errorf("%s, twice: %v", tc.secret, err)
+		}
+	}
+	for _, bad := range []string{"", "bearer:short", "basic:alice:short", "digest:" + long, "basic:" + long, "basic:!" + long} {
+		if _, err := s.Take(read, bad, now); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+// TestAPeersTokenIsItsKey: no text opens it, whatever it says.
+func TestAPeersTokenIsItsKey(t *testing.T) {
+	path, now := filepath.Join(t.TempDir(), "tokens.json"), identitytest.Start()
+	s := openTokens(t, path)
+	text, made, err := s.Create(identity.Token{Peer: "12D3bob", Scopes: []string{"pin"}, Expires: now.Add(time.Hour)}, now)
+	if err != nil || text != "" {
+		t.Fatalf("%q, %v", text, err)
+	}
+	if _, _, err := s.Create(identity.Token{Peer: "12D3bob", Scopes: []string{"read"}}, now); !errors.Is(err, identity.ErrTokenTaken) {
+		t.Errorf("a second one: %v", err)
+	}
+	for name, s := range map[string]*identity.TokenStore{"same": s, "opened again": openTokens(t, path)} {
+		if got, err := s.AuthorisePeer("12D3bob", now); err != nil || got.ID != made.ID {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+		if _, err := s.AuthorisePeer("12D3eve", now); !errors.Is(err, identity.ErrTokenUnknown) {
+			t.Errorf("%s: another peer: %v", name, err)
+		}
+		if _, err := s.AuthorisePeer("12D3bob", now.Add(time.Hour)); !errors.Is(err, identity.ErrTokenExpired) {
+			t.Errorf("%s: after its time: %v", name, err)
+		}
+		for _, text := range []string{"12D3bob", "peer 12D3bob", "", made.ID} {
+			if _, err := s.Authorise(text, now); !errors.Is(err, identity.ErrTokenUnknown) {
+				t.Errorf("%s: the text %q opens it: %v", name, text, err)
+			}
+		}
+	}
+	if err := s.Revoke(made.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.AuthorisePeer("12D3bob", now); !errors.Is(err, identity.ErrTokenUnknown) {
+		t.Errorf("revoked: %v", err)
 	}
 }
