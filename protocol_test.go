@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"os"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/pinfold/pinfold/canon"
+	"github.com/pinfold/pinfold/cluster"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -70,6 +72,12 @@ func TestTheProtocolsExamplesAreTrue(t *testing.T) {
 	}
 	if policy, err := identity.DecodePolicy(fromHex(t, ex["policy"])); err != nil || policy.Min != 2 || policy.Max != 3 {
 		t.Errorf("policy: %+v, %v", policy, err)
+	}
+	var doc pinset.SignedReceipt
+	if err := json.Unmarshal([]byte(strings.Join(ex["receipt"], "\n")), &doc); err != nil {
+		t.Error("receipt:", err)
+	} else if got, err := cluster.VerifyReceipt(doc, nil); err != nil || !got.Valid || got.Claims.Cluster != string(id) {
+		t.Errorf("receipt: %q, %v", got.Faults, err)
 	}
 	if err := canon.Check(fromHex(t, ex["removal"][1:])); err != nil || !strings.HasPrefix(ex["removal"][0], identity.RemovalPrefix) {
 		t.Errorf("removal %q: %v", ex["removal"], err)

@@ -74,7 +74,7 @@ func app(s Streams) *cli.App {
 			upCommand(), initCommand(), joinCommand(), inviteCommand(), leaveCommand(),
 			giveCommand(), setCommand(), drainCommand(), undrainCommand(), evictCommand(), roleCommand(), policyCommand(), pauseCommand(), resumeCommand(), replaceCommand(),
 			addCommand(), pinCommand(), statusCommand(), peersCommand(), recoverCommand(),
-			mirrorCommand(), explainCommand(), planCommand(), balanceCommand(), auditCommand(),
+			mirrorCommand(), explainCommand(), planCommand(), balanceCommand(), auditCommand(), receiptCommand(),
 			getCommand(), catCommand(), lsCommand(), gcCommand(),
 			idCommand(), healthCommand(), tokenCommand(), configCommand(), testnetCommand(), versionCommand(),
 		},

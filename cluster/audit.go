@@ -9,6 +9,7 @@ import (
 
 	"github.com/pinfold/pinfold/allocation"
 	"github.com/pinfold/pinfold/cluster/internal/audit"
+	"github.com/pinfold/pinfold/cluster/internal/roster"
 	"github.com/pinfold/pinfold/cluster/internal/statement"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
@@ -108,7 +109,7 @@ func (m *Members) knownTo(ctx context.Context, p pinset.Pin, size uint64) (func(
 	if err != nil {
 		return nil, err
 	}
-	sized := size >= classSize && size > p.Size
+	sized := size >= roster.ClassSize && size > p.Size
 	return func(s *statement.Statement) bool {
 		return s.Covers(author, seq) && (!sized || m.knew(ctx, s, m.base.State.SizeOp(p.CID, size).Key))
 	}, nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pinfold/pinfold/allocation"
 	"github.com/pinfold/pinfold/cluster/internal/fill"
+	"github.com/pinfold/pinfold/cluster/internal/roster"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -62,7 +63,7 @@ func fillOf(a *identity.Authority, m identity.Record, assigned pinset.Amount, us
 		f.Role = "observer"
 	case m.State == identity.Draining:
 		f.Role = "draining"
-	case slices.Contains(m.Mirrors, pinset.MirrorAll) || len(mirroredMembers(m.Mirrors)) > 0:
+	case slices.Contains(m.Mirrors, pinset.MirrorAll) || len(roster.Mirrored(m.Mirrors)) > 0:
 		f.Role = "mirror"
 	}
 	f.Fill, f.Of = fill.Share(assigned.Bytes, m.Lent), fill.Share(used, m.Lent)

@@ -12,6 +12,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/pinfold/pinfold/cluster/internal/abreast"
+	"github.com/pinfold/pinfold/cluster/internal/roster"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -81,13 +82,13 @@ func oracle(t *testing.T, p *rigPeer) map[cid.Cid]int {
 		must(t, 0, err)
 		need, copies := 0, 0
 		for _, pin := range pins {
-			at := p.View().Allocate(item(pin, 0))
+			at := p.View().Allocate(roster.Item(pin, 0))
 			need = max(need, at.Binding+at.Short)
 		}
 		for _, m := range p.base.State.Authority().Members() {
 			covers, some := true, false
 			for _, pin := range pins {
-				if p.View().Holds(m.Peer, item(pin, 0)) {
+				if p.View().Holds(m.Peer, roster.Item(pin, 0)) {
 					some = true
 					covers = covers && p.Covered(t.Context(), pin, m.Peer)
 				}

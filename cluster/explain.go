@@ -6,6 +6,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/pinfold/pinfold/cluster/internal/roster"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -34,7 +35,7 @@ func (c *Cluster) Explain(ctx context.Context, k cid.Cid) (pinset.Explanation, e
 }
 
 func (c *Cluster) explainPin(p pinset.Pin, size uint64) pinset.PinExplained {
-	a, it, view := c.base.State.Authority(), item(p, size), c.View()
+	a, it, view := c.base.State.Authority(), roster.Item(p, size), c.View()
 	policy := a.Policy()
 	want := p.Replication.Or(pinset.Replication{Min: policy.Min, Max: policy.Max})
 	at := view.Allocate(it)

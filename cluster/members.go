@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,9 +11,9 @@ import (
 
 	"github.com/pinfold/pinfold/allocation"
 	"github.com/pinfold/pinfold/cluster/internal/contact"
+	"github.com/pinfold/pinfold/cluster/internal/roster"
 	"github.com/pinfold/pinfold/cluster/internal/silence"
 	"github.com/pinfold/pinfold/cluster/internal/statement"
-	"github.com/pinfold/pinfold/cluster/internal/twins"
 	"github.com/pinfold/pinfold/cluster/internal/upkeep"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
@@ -78,7 +77,7 @@ func (m *Members) View() *allocation.View {
 	if a == m.from {
 		return m.view
 	}
-	members, policy := allocationInput(a)
+	members, policy := roster.Of(a)
 	view := allocation.NewView(members, policy)
 	m.from = a
 	if m.view != nil && m.view.Digest() == view.Digest() && m.policy == policy {
@@ -97,42 +96,6 @@ func (m *Members) Changed() <-chan struct{} {
 	return m.changed
 }
 
-// allocationInput is what of the membership decides who holds what: records and
-// policy, nothing else.
-func allocationInput(a *identity.Authority) ([]allocation.Member, allocation.Policy) {
-	var out []allocation.Member
-	shared := twins.Of(a)
-	for _, r := range a.Members() {
-		m := allocation.Member{
-			ID: r.Peer, Cap: r.Lent >> 20, Phi: r.Phi, Domains: r.Domains, Tags: r.Tags,
-			Mirror: slices.Contains(r.Mirrors, pinset.MirrorAll), Mirrors: mirroredMembers(r.Mirrors), Incarnation: r.Incarnation, Seat: r.Seat,
-		}
-		if r.InPerDay > 0 {
-			m.InCap = max(1, r.InPerDay>>20) // 0 would be no limit
-		}
-		if r.State == identity.Draining {
-			m.State = allocation.Draining
-		}
-		if _, second := shared.Counted[r.Peer]; second {
-			m.Cap, m.Mirror, m.Mirrors = 0, false, nil // one disk counts once
-		}
-		if a.Role(r.Peer) == identity.RoleObserver {
-			m.Cap, m.Mirror, m.Mirrors = 0, false, nil
-		}
-		out = append(out, m)
-	}
-	p := a.Policy()
-	return out, allocation.Policy{
-		Algo: p.Algo, FillDays: p.FillDays, MirrorsCount: p.MirrorsCount, StrictShare: p.StrictShare,
-		Replication: pinset.Replication{Min: p.Min, Max: p.Max},
-	}
-}
-
-// item is a pin as the allocation sees it; size is what members published.
-func item(p pinset.Pin, size uint64) allocation.Item {
-	return allocation.Item{Hash: p.CID.Hash(), Want: p.Replication, Tags: p.Tags, Include: p.Include, Size: max(p.Size, size)}
-}
-
 // Seqs returns the seq of each member's latest statement.
 func (m *Members) Seqs() map[peer.ID]uint64 { return m.book.Seqs() }
 
@@ -145,9 +108,6 @@ func (m *Members) Accept(ctx context.Context, raw []byte) (fresh bool, err error
 	return m.book.Accept(ctx, raw)
 }
 
-// classSize is from where an item's size changes who may hold it.
-const classSize = 1 << 30
-
 // Covered says whether the latest statement of a member is that it holds the pin:
 // it was made under the present membership, knew the pin's latest change, and
 // does not except it. An error while reading is a no.
@@ -157,10 +117,10 @@ func (m *Members) Covered(ctx context.Context, p pinset.Pin, by peer.ID) bool {
 		return false
 	}
 	size, err := m.base.State.Size(ctx, p.CID)
-	if err != nil || size >= classSize && size > p.Size && !m.knew(ctx, s, m.base.State.SizeOp(p.CID, size).Key) {
+	if err != nil || size >= roster.ClassSize && size > p.Size && !m.knew(ctx, s, m.base.State.SizeOp(p.CID, size).Key) {
 		return false
 	}
-	return view.Holds(by, item(p, size))
+	return view.Holds(by, roster.Item(p, size))
 }
 
 // Said says whether the latest statement of a member, whatever the membership was

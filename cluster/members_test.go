@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/pinfold/pinfold/allocation"
+	"github.com/pinfold/pinfold/cluster/internal/roster"
 	"github.com/pinfold/pinfold/cluster/internal/statement"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
@@ -50,7 +51,7 @@ func TestRecordsBecomeAllocationInput(t *testing.T) {
 		}
 		want := allocation.Member{ID: r.ids.ID(1), Cap: 1e12 >> 20, Phi: identity.FullPhi}
 		tc.want(&want)
-		members, policy := allocationInput(r.log.authority)
+		members, policy := roster.Of(r.log.authority)
 		var got allocation.Member
 		for _, m := range members {
 			if m.ID == want.ID {
@@ -179,7 +180,7 @@ func TestCovered(t *testing.T) {
 			must2(r.log.commit(r.ids.ID(0), r.peers[0].state.SizeOp(p.CID, 1000)))
 		}, true, true},
 		{"a size that moves items was published since", nil, func(r *rig, p pinset.Pin, h int) {
-			must2(r.log.commit(r.ids.ID(0), r.peers[0].state.SizeOp(p.CID, classSize)))
+			must2(r.log.commit(r.ids.ID(0), r.peers[0].state.SizeOp(p.CID, roster.ClassSize)))
 		}, false, true},
 		{"it was removed since", nil, func(r *rig, _ pinset.Pin, h int) {
 			must(r.t, 0, r.peers[h].Leave(t.Context()))

@@ -95,17 +95,6 @@ func (c *Cluster) Mirrors(ctx context.Context) ([]pinset.Mirror, error) {
 	return wishes, nil
 }
 
-// mirroredMembers are the members that a record's wishes name.
-func mirroredMembers(wishes []string) []peer.ID {
-	var out []peer.ID
-	for _, w := range wishes {
-		if id, err := peer.Decode(w); err == nil {
-			out = append(out, id)
-		}
-	}
-	return out
-}
-
 // mirrorWishes reads the members' records.
 func (c *Cluster) mirrorWishes() []pinset.Mirror {
 	a := c.base.State.Authority()

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/pinfold/pinfold/allocation"
+	"github.com/pinfold/pinfold/cluster/internal/roster"
 	"github.com/pinfold/pinfold/cluster/internal/whatif"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
@@ -22,7 +23,7 @@ func (c *Cluster) Outlook(ctx context.Context, changes []string) (pinset.Outlook
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.StreamTime)
 	defer cancel()
 	a := c.base.State.Authority()
-	members, policy := allocationInput(a)
+	members, policy := roster.Of(a)
 	w := whatif.New(a, members, policy, func(name string) (identity.Record, error) { return memberNamed(a, name) })
 	lentBefore := maps.Clone(w.Lent)
 	before := w.View()
@@ -79,7 +80,7 @@ func (c *Cluster) eachItem(ctx context.Context, visit func(pinset.Pin, allocatio
 		if err != nil {
 			return err
 		}
-		if !visit(p, item(p, size)) {
+		if !visit(p, roster.Item(p, size)) {
 			return nil
 		}
 	}

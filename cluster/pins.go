@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
+	"github.com/pinfold/pinfold/cluster/internal/roster"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -173,5 +174,5 @@ func (c *Cluster) Pins(ctx context.Context) iter.Seq2[pinset.Pin, error] {
 
 // Allocate returns who shall hold a pin, in rank order.
 func (c *Cluster) Allocate(p pinset.Pin) []peer.ID {
-	return c.View().Allocate(item(p, 0)).Holders
+	return c.View().Allocate(roster.Item(p, 0)).Holders
 }

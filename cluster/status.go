@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pinfold/pinfold/cluster/internal/ask"
+	"github.com/pinfold/pinfold/cluster/internal/roster"
 	"github.com/pinfold/pinfold/cluster/internal/statement"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -42,7 +43,7 @@ func (c *Cluster) claimOf(ctx context.Context, pins []pinset.Pin) (claim, error)
 	cl.size = size
 	view, policy := c.View(), c.base.State.Authority().Policy()
 	for _, p := range pins {
-		at := view.Allocate(item(p, size))
+		at := view.Allocate(roster.Item(p, size))
 		for i, id := range at.Holders {
 			if !slices.Contains(cl.holders, id) {
 				cl.holders = append(cl.holders, id)
@@ -209,7 +210,7 @@ func (c *Cluster) lastWord(ctx context.Context, k cid.Cid, cl claim, id peer.ID,
 func (c *Cluster) coversAll(ctx context.Context, cl claim, id peer.ID) bool {
 	some := false
 	for _, p := range cl.pins {
-		if !c.View().Holds(id, item(p, cl.size)) {
+		if !c.View().Holds(id, roster.Item(p, cl.size)) {
 			continue
 		}
 		if some = true; !c.Covered(ctx, p, id) {

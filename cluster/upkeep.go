@@ -10,6 +10,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/pinfold/pinfold/cluster/internal/roster"
 	"github.com/pinfold/pinfold/cluster/internal/statement"
 	"github.com/pinfold/pinfold/cluster/internal/upkeep"
 	"github.com/pinfold/pinfold/identity"
@@ -130,7 +131,7 @@ func (c *Cluster) replanSizes(ctx context.Context) {
 		}
 		best := -1
 		for _, p := range pins {
-			rank := slices.Index(view.Allocate(item(p, d.Value.bytes)).Holders, c.self)
+			rank := slices.Index(view.Allocate(roster.Item(p, d.Value.bytes)).Holders, c.self)
 			if rank >= 0 && (best < 0 || rank < best) {
 				best = rank
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/ipfs/boxo/files"
 	"github.com/ipfs/go-cid"
 
+	"github.com/pinfold/pinfold/daemon"
 	"github.com/pinfold/pinfold/ipfsclient/ipfsclienttest"
 	"github.com/pinfold/pinfold/ipfsclient/kubotest"
 	"github.com/pinfold/pinfold/pinset"
@@ -55,6 +56,16 @@ func TestAuditOfAWholeCluster(t *testing.T) {
 	}
 	if a, err := r.peers[0].Audit(t.Context(), time.Hour, 5); err != nil || len(a.Tests) != 1 || !a.Tests[0].Met || a.Broken != 0 {
 		t.Fatalf("challenged: %+v, %v", a, err)
+	}
+	doc, err := r.peers[1].Receipt(t.Context(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	strange, member := daemon.Dir(t.TempDir()), r.peers[0].dir
+	for _, d := range []daemon.Dir{strange, member} {
+		if got, err := d.VerifyReceipt(doc); err != nil || !got.Valid || len(got.Claims.Holders) != 2 || got.Claims.Members != 2 {
+			t.Errorf("verified at %s: %+v, %v", d, got, err)
+		}
 	}
 	r.peers[1].node.(*ipfsclienttest.Fake).Lose(root)
 	if a, err := r.peers[0].Audit(t.Context(), time.Hour, 5); err != nil || len(a.Tests) != 1 || a.Tests[0].Met || a.Broken != 1 {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -17,6 +19,9 @@ type Audit interface {
 	// Audit holds what the members signed against the allocation, and challenges
 	// them so many times.
 	Audit(ctx context.Context, since time.Duration, challenges int) (pinset.Audit, error)
+	// Receipt signs a document on who holds a CID. KindNotFound: it is not in the
+	// pinset; KindUnavailable: nobody says yet that it holds it.
+	Receipt(ctx context.Context, c cid.Cid) (pinset.SignedReceipt, error)
 }
 
 func (c *call) audit() (Audit, error) {
@@ -70,4 +75,26 @@ func (s *Server) auditAll(c *call) error {
 		out.Tests = nil // they are of all owners' data
 	}
 	return c.json(out)
+}
+
+func (s *Server) receipt(c *call) error {
+	id, err := parseCID(c.arg)
+	if err != nil {
+		return err
+	}
+	a, err := c.audit()
+	if err != nil {
+		return err
+	}
+	doc, err := a.Receipt(c.ctx(), id)
+	if err != nil {
+		return err
+	}
+	if owner, only := c.onlyOwner(); only {
+		// What is signed cannot be cut to the caller's own pins.
+		if slices.ContainsFunc(doc.Claims.Pins, func(p pinset.Claimed) bool { return p.Owner != owner }) {
+			return pinset.Errorf(pinset.KindForbidden, "receipt of %s: it would show pins of other owners than %q", id, owner)
+		}
+	}
+	return c.json(doc)
 }

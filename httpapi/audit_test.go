@@ -17,7 +17,10 @@ import (
 var cids = cmp.Comparer(func(a, b cid.Cid) bool { return a == b })
 
 // fakeAudit answers with something in every field that matters.
-type fakeAudit struct{ short []pinset.Summary }
+type fakeAudit struct {
+	short []pinset.Summary
+	owner string // of what a receipt is about
+}
 
 func (f *fakeAudit) Deficit(context.Context) iter.Seq2[pinset.Summary, error] {
 	return func(yield func(pinset.Summary, error) bool) {
@@ -37,6 +40,41 @@ func (f *fakeAudit) Audit(_ context.Context, since time.Duration, challenges int
 		Lost:  []pinset.LostPromise{{CID: "bafy", Peer: testPeer("bob"), Name: "bob", Promised: at, Lost: at}, {CID: "bafz", Owner: "alice", Peer: testPeer("bob")}},
 		Tests: slices.Repeat([]pinset.Challenge{{CID: "bafy", Peer: testPeer("bob"), Blocks: 4, Met: true}}, challenges),
 	}, nil
+}
+
+func (f *fakeAudit) Receipt(_ context.Context, c cid.Cid) (pinset.SignedReceipt, error) {
+	if c == testCID("none") {
+		return pinset.SignedReceipt{}, pinset.NotFound("not pinned")
+	}
+	at := time.Unix(1e9, 0).UTC()
+	return pinset.SignedReceipt{Format: pinset.ReceiptFormat, Signed: []byte{1, 2, 255}, Claims: pinset.Claims{CID: c.String(), At: at, Issuer: testPeer("bob"), Members: 2,
+		Pins: []pinset.Claimed{{Owner: f.owner, Mode: "direct", Author: testPeer("bob"), Seq: 1 << 60}}, Holders: []pinset.Holder{{Peer: testPeer("bob"), Since: at, Said: at, Statement: 3}}}}, nil
+}
+
+// A receipt travels whole, and not to who may not see all of it.
+func TestReceiptThroughTheClient(t *testing.T) {
+	s := serve(t, Config{})
+	f := &fakeAudit{owner: "alice"}
+	s.fake.audit = f
+	c := client.New(s.socket, "")
+	defer c.Close()
+	want, _ := f.Receipt(t.Context(), testCID("x"))
+	got, err := c.Receipt(t.Context(), testCID("x"))
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v %s", err, diff)
+	}
+	if _, err := c.Receipt(t.Context(), testCID("none")); pinset.KindOf(err) != pinset.KindNotFound {
+		t.Errorf("of what is not pinned: %v", err)
+	}
+	alice := client.New(s.tcp, "alice")
+	defer alice.Close()
+	if _, err := alice.Receipt(t.Context(), testCID("x")); err != nil {
+		t.Errorf("of her own pin: %v", err)
+	}
+	f.owner = "bob"
+	if _, err := alice.Receipt(t.Context(), testCID("x")); pinset.KindOf(err) != pinset.KindForbidden {
+		t.Errorf("of another's pin: %v", err)
+	}
 }
 
 func TestAuditThroughTheClient(t *testing.T) {

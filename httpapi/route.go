@@ -74,6 +74,7 @@ func (s *Server) routes() []route {
 		{"GET", "/data/{path...}", read, []string{"format"}, s.data, none},
 		{"POST", "/ipfs/gc", pinset.ScopeGC, []string{"local"}, s.gc, none},
 		{"GET", "/allocations/{cid}/explain", read, nil, s.explain, none},
+		{"GET", "/allocations/{cid}/receipt", read, nil, s.receipt, none},
 		{"GET", "/plan", read, []string{"if"}, s.plan, none},
 		{"GET", "/balance", read, nil, s.balance, none},
 		{"GET", "/audit", read, []string{"since", "challenge"}, s.auditAll, none},

@@ -348,3 +348,24 @@ func (a *Authority) roleOf(id peer.ID, s *standing) Role {
 	}
 	return RoleWriter
 }
+
+// Evidence returns entries that tell of the present members, their roles and the
+// policy what the whole set tells, in the order of their keys: an Authority of
+// these has the same members. They say nothing of who is gone.
+func (a *Authority) Evidence() []Entry {
+	var out []Entry
+	for id, s := range a.peers {
+		if !s.isMember() {
+			continue
+		}
+		out = append(out, Entry{Author: id, Key: MemberKey(id), Value: s.record.raw})
+		if s.role.raw != nil {
+			out = append(out, Entry{Key: RoleKey(id), Value: s.role.raw})
+		}
+	}
+	if a.policy.raw != nil {
+		out = append(out, Entry{Key: PolicyKey, Value: a.policy.raw})
+	}
+	slices.SortFunc(out, func(x, y Entry) int { return cmp.Compare(x.Key, y.Key) })
+	return out
+}

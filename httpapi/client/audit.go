@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/pinfold/pinfold/httpapi/dialect"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -22,5 +24,11 @@ func (c *Client) Deficit(ctx context.Context) iter.Seq2[pinset.Summary, error] {
 func (c *Client) Audit(ctx context.Context, since time.Duration, challenges int) (out pinset.Audit, err error) {
 	q := url.Values{"since": {since.String()}, "challenge": {strconv.Itoa(challenges)}}
 	err = c.ask(ctx, request{method: http.MethodGet, path: "/audit", query: q}, &out)
+	return out, err
+}
+
+// Receipt returns a signed document on who holds a CID.
+func (c *Client) Receipt(ctx context.Context, id cid.Cid) (out pinset.SignedReceipt, err error) {
+	err = c.ask(ctx, request{method: http.MethodGet, path: "/allocations/" + id.String() + "/receipt"}, &out)
 	return out, err
 }
