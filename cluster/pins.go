@@ -88,7 +88,7 @@ func (c *Cluster) pinOp(ctx context.Context, p pinset.Pin) (Op, pinset.Pin, erro
 func over(old, p pinset.Pin) pinset.Pin {
 	old.CID, old.Owner, old.Name, old.Mode, old.Replication = p.CID, p.Owner, p.Name, p.Mode, p.Replication
 	old.Tags, old.Include, old.Size, old.Origins, old.Metadata = p.Tags, p.Include, p.Size, p.Origins, p.Metadata
-	old.Created, old.ExpireAt = p.Created, p.ExpireAt
+	old.Created, old.ExpireAt, old.Priority = p.Created, p.ExpireAt, p.Priority
 	return old
 }
 

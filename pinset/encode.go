@@ -23,6 +23,7 @@ type pinRecord struct {
 	Size     uint64            `cbor:"size,omitempty"`
 	Origins  []string          `cbor:"origins,omitempty"`
 	Metadata map[string]string `cbor:"meta,omitempty"`
+	Priority Priority          `cbor:"prio,omitempty"`
 	Created  int64             `cbor:"at,omitempty"`
 	ExpireAt int64             `cbor:"expire,omitempty"`
 }
@@ -36,7 +37,7 @@ func (p Pin) Encode() ([]byte, error) {
 	r := pinRecord{
 		V0: p.CID.Version() == 0, Name: p.Name, Direct: p.Mode == Direct,
 		Min: p.Replication.Min, Max: p.Replication.Max,
-		Tags: p.Tags, Size: p.Size, Origins: p.Origins, Metadata: p.Metadata,
+		Tags: p.Tags, Size: p.Size, Origins: p.Origins, Metadata: p.Metadata, Priority: p.Priority,
 		Created: unix(p.Created), ExpireAt: unix(p.ExpireAt),
 	}
 	for _, id := range p.Include {
@@ -112,6 +113,7 @@ func decodeFor(c cid.Cid, owner string, value []byte, strict bool) (_ Pin, err e
 		p.Mode = Direct
 	}
 	p.Name, p.Size, p.Tags, p.Origins, p.Metadata = r.Name, r.Size, r.Tags, r.Origins, r.Metadata
+	p.Priority = r.Priority
 	p.Replication = Replication{Min: r.Min, Max: r.Max}
 	for _, raw := range r.Include {
 		id, err := peer.IDFromBytes(raw)

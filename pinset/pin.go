@@ -101,6 +101,7 @@ type Pin struct {
 	Size        uint64    // bytes of the distinct blocks of its DAG, 0: not known
 	Origins     []string  // multiaddresses (with /p2p/) that are known to have it
 	Metadata    map[string]string
+	Priority    Priority
 	Created     time.Time // whole seconds, UTC
 	ExpireAt    time.Time // whole seconds, UTC; zero: never
 
@@ -129,6 +130,9 @@ func (p Pin) Validate() error {
 	}
 	if p.Mode > Direct {
 		return Invalid("mode %d: want recursive or direct", p.Mode)
+	}
+	if p.Priority > PriorityBulk {
+		return Invalid("priority %d: want high, normal or bulk", p.Priority)
 	}
 	if err := p.Replication.Validate(); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/pinfold/pinfold/pinset"
+	"github.com/pinfold/pinfold/tracker/internal/queue"
 )
 
 // errAway ends the work on an item because the IPFS node does not answer. The
@@ -27,7 +28,8 @@ func (t *Tracker) work(ctx context.Context, r *run) {
 // result is an outcome, or the reason why there is none.
 type result struct {
 	outcome
-	err error
+	party string
+	err   error
 }
 
 func (t *Tracker) advance(ctx context.Context, r *run) result {
@@ -51,10 +53,10 @@ func (t *Tracker) advance(ctx context.Context, r *run) result {
 			return result{err: err}
 		}
 		if a.done() {
-			return result{outcome: outcome{entry: a.entry, at: a.at}}
+			return result{outcome: outcome{entry: a.entry, at: a.at, class: g.want.class}, party: g.want.party}
 		}
 	}
-	return result{err: pinset.Errorf(pinset.KindInternal, "settle %s: the IPFS node changes all the time", r.job.key.cid())}
+	return result{err: pinset.Errorf(pinset.KindInternal, "settle %s: the IPFS node changes all the time", r.key().cid())}
 }
 
 // done says whether the item needs no second look in this turn.
@@ -69,7 +71,7 @@ func (a *action) done() bool {
 // perform does what was decided, but for letting go. It says whether the node
 // confirmed a fetch.
 func (t *Tracker) perform(ctx context.Context, r *run, g *gathered, a *action) (fetched bool, err error) {
-	if a.verb == fetch && (g.fetched || r.class == classRelease) {
+	if a.verb == fetch && (g.fetched || r.slot.Class == queue.Looking) {
 		// Pinned a moment ago and not whole, or looked at in a slot that is not for
 		// fetching: another time.
 		if g.fetched {
@@ -156,11 +158,11 @@ func (t *Tracker) pin(ctx context.Context, r *run, g *gathered, a *action) error
 		beside.Go(func() { t.deps.Connector.ConnectHolders(ctx, g.key.cid(), g.holders) })
 	}
 	t.startFetch(r, cancel, g.want.extent == nothing)
-	defer t.endFetch(r)
 	err := t.deps.Node.Pin(ctx, a.entry.form(g.key), pinset.PinOptions{
 		Mode: a.mode, Name: a.entry.Name,
 		Progress: func(p pinset.Progress) { t.progress(r, p) },
 	})
+	t.endFetch(r, err == nil)
 	if err == nil {
 		return nil
 	}

@@ -25,10 +25,10 @@ type Config struct {
 	Lent    func() uint64 // bytes this cluster may use, asked again and again
 	Reserve uint64        // bytes of the file system that stay free
 
-	Concurrency int           // fetches that move data at one time; 16
-	Patience    time.Duration // without progress, then a fetch leaves its slot; 3s
+	Concurrency int           // fetches that move data at one time, about; 16
+	Patience    time.Duration // without progress, then a fetch leaves its slot; 3s, spread by a quarter
 	Waiting     int           // slots for fetches that wait for a provider; 32
-	WaitingTime time.Duration // without progress in such a slot, then it is tried again later; 1m
+	WaitingTime time.Duration // without progress in such a slot, then it is tried again later; 1m, a sixth of it when more wait than there are slots
 	Sweep       time.Duration // between comparisons with the IPFS node; 1h
 	Recheck     time.Duration // between looks at whether others cover a copy; 1m
 	CallTime    time.Duration // for a call that moves no data; 30s

@@ -37,6 +37,8 @@ type want struct {
 	v0      bool   // the CID was typed in version 0
 	name    string // of our pin at the node, with the mark
 	need    uint64 // bytes that are known to come, 0: not known
+	party   string // whose pin it is that is most urgent
+	class   pinset.Priority
 }
 
 // present is a root pin as the IPFS node shows it.

@@ -21,8 +21,10 @@
 //     What is refused is said, with the reason, and tried again when there is room.
 //   - It says pinned only of what the IPFS node confirmed, and its Report names
 //     the membership and the versions of the pinset that were looked at in full.
-//   - What nobody provides does not delay what somebody does: who makes no
-//     progress gives up its slot and tries again, slowly, in slots of its own.
+//   - What nobody provides does not delay what somebody does, nor one owner's many
+//     pins another's few (internal/queue): fetches begin as tries, which take no slot
+//     of those whose data comes, and who finds nobody tries again, slowly, in slots of
+//     its own.
 //
 // A split moves nothing: assignment is computed from the members that are recorded,
 // and copies are let go only on the word of others, which a cut holds up. What lies

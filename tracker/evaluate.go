@@ -13,6 +13,7 @@ import (
 
 	"github.com/pinfold/pinfold/allocation"
 	"github.com/pinfold/pinfold/pinset"
+	"github.com/pinfold/pinfold/tracker/internal/queue"
 )
 
 const (
@@ -300,6 +301,7 @@ func (t *Tracker) assign(ctx context.Context, view *allocation.View, keys []key,
 			break
 		}
 		to := planned(time.Now(), e, w, len(pins))
+		jobs[k].Party, jobs[k].Class = w.party, w.class
 		out[k] = outcome{entry: to, fresh: fresh}
 		if to != e {
 			puts = append(puts, change{k, e, to})
@@ -321,16 +323,16 @@ func (t *Tracker) assign(ctx context.Context, view *allocation.View, keys []key,
 }
 
 // lift makes the caller work on those items that nobody works on.
-func (t *Tracker) lift(keys []key) map[key]*job {
+func (t *Tracker) lift(keys []key) map[key]*queue.Job {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	jobs := make(map[key]*job, len(keys))
+	jobs := make(map[key]*queue.Job, len(keys))
 	for _, k := range keys {
-		if t.queue.isBusy(k) {
+		if t.queue.IsBusy(string(k)) {
 			continue
 		}
-		j := t.queue.get(k)
-		t.queue.lift(j)
+		j := t.queue.Get(string(k))
+		t.queue.Lift(j)
 		jobs[k] = j
 	}
 	return jobs
@@ -338,8 +340,8 @@ func (t *Tracker) lift(keys []key) map[key]*job {
 
 // putBack gives up a job without having learnt anything: it is looked at again.
 // The caller holds t.mu.
-func (t *Tracker) putBack(j *job) {
-	t.queue.place(j, time.Now(), time.Now().Add(stateRetry))
+func (t *Tracker) putBack(j *queue.Job) {
+	t.queue.Place(j, time.Now(), time.Now().Add(stateRetry))
 	t.loosed()
 }
 
@@ -348,16 +350,16 @@ func (t *Tracker) putBack(j *job) {
 func (t *Tracker) tell(k key, w want, claims int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	busy := t.queue.isBusy(k)
-	j := t.queue.get(k)
-	t.judge(j, func() { j.wanted, j.suspect = w.extent > nothing, true })
+	busy := t.queue.IsBusy(string(k))
+	j := t.queue.Get(string(k))
+	t.judge(j, func() { j.Wanted, j.Suspect = w.extent > nothing, true })
 	if !busy { // settled since, maybe on what was true before this change
-		t.queue.lift(j)
-		t.queue.place(j, time.Now(), time.Time{})
+		t.queue.Lift(j)
+		t.queue.Place(j, time.Now(), time.Time{})
 		poke(t.wake)
 		return
 	}
-	j.again = true
+	j.Again = true
 	if r := t.runs[k]; r != nil {
 		r.retained = r.retained && claims > 0
 		r.cancelUnwanted()
@@ -404,6 +406,9 @@ func (t *Tracker) wantOf(ctx context.Context, view *allocation.View, pins []pins
 			w.rank = rank
 		}
 		w.binding = w.binding || rank >= 0 && rank < at.Binding
+		if w.extent == nothing || p.Priority.Before(w.class) {
+			w.party, w.class = p.Owner, p.Priority
+		}
 		if x := extentOf(p.Mode); x > w.extent {
 			w.extent, w.v0, w.name = x, p.CID.Version() == 0, t.mark.name(p.Name)
 		}
@@ -413,6 +418,7 @@ func (t *Tracker) wantOf(ctx context.Context, view *allocation.View, pins []pins
 	}
 	if w.extent == nothing {
 		w.name, w.v0 = t.mark.name(pins[0].Name), pins[0].CID.Version() == 0
+		w.party, w.class = pins[0].Owner, pins[0].Priority
 	}
 	if w.interim <= w.extent {
 		w.interim = nothing

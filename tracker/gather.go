@@ -9,6 +9,7 @@ import (
 
 	"github.com/pinfold/pinfold/allocation"
 	"github.com/pinfold/pinfold/pinset"
+	"github.com/pinfold/pinfold/tracker/internal/queue"
 )
 
 // measureTime bounds counting the blocks of one DAG.
@@ -28,7 +29,7 @@ type gathered struct {
 // error the caller has the turn at the CID and releases it.
 // Last is what the round before has gathered, nil in the first one.
 func (t *Tracker) gather(ctx context.Context, r *run, last *gathered, fetched bool) (g *gathered, err error) {
-	k := r.job.key
+	k := r.key()
 	g = &gathered{facts: facts{key: k, mark: t.mark, grace: t.cfg.Grace(), fetched: fetched}, view: t.deps.Views.View()}
 	release := t.deps.Turns.take(k)
 	g.release = release
@@ -84,7 +85,7 @@ func (t *Tracker) askState(ctx context.Context, g *gathered) (err error) {
 func (g *gathered) undisturbed(r *run) bool {
 	ends := time.UnixMilli(g.entry.Covered).Add(g.grace)
 	stays := !g.covered || g.entry.Covered == 0 || g.entry.CoverBy != g.coverBy || time.Now().Before(ends)
-	return stays && r.class == classRelease && !r.suspect && g.claims > 0 &&
+	return stays && r.slot.Class == queue.Looking && !r.suspect && g.claims > 0 &&
 		g.entry.State == pinset.StatusPinned && g.entry.held() > g.want.extent
 }
 
@@ -164,7 +165,7 @@ func (t *Tracker) room(ctx context.Context, r *run, e entry) room {
 	at := t.acct.room(r, e)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	at.ahead = t.queue.ahead + t.ahead - r.ahead
+	at.ahead = t.queue.Ahead() + t.ahead - r.ahead
 	return at
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/pinfold/pinfold/pinset"
+	"github.com/pinfold/pinfold/tracker/internal/queue"
 )
 
 // Report is what this peer can put its name to: under the membership View, of all
@@ -38,10 +39,10 @@ func (t *Tracker) Report() Report {
 	}
 	var missing []key
 	if r.Ready && t.missing > 0 {
-		for k, j := range t.queue.jobs {
-			if j.missing() {
-				r.Need += j.need
-				missing = append(missing, k)
+		for j := range t.queue.All() {
+			if j.Missing() {
+				r.Need += j.Need
+				missing = append(missing, key(j.Key))
 			}
 		}
 	}
@@ -84,8 +85,9 @@ func (t *Tracker) Stats() Stats {
 	s := Stats{Lent: t.cfg.Lent(), Items: map[pinset.Status]uint64{}}
 	t.mu.Lock()
 	s.Version, s.Missing = t.version, t.missing
-	s.Queued, s.Later = t.queue.waiting, len(t.queue.later)
-	s.Moving, s.Waiting = t.busy.moving+t.busy.waiting, t.busy.waiting
+	s.Queued, s.Later = t.queue.Ready(), t.queue.Later()
+	s.Waiting = t.queue.Runs(queue.Seeking)
+	s.Moving = t.queue.Runs(queue.Trying) + t.queue.Runs(queue.Moving) + s.Waiting
 	t.mu.Unlock()
 	t.acct.mu.Lock()
 	defer t.acct.mu.Unlock()
@@ -162,7 +164,7 @@ func (t *Tracker) local(it item) pinset.Local {
 		l.Status, l.Since = pinset.StatusUnpinning, r.began
 	case r.cancel != nil:
 		l.Status, l.Since, l.Progress, l.Error = pinset.StatusPinning, r.began, r.progress, ""
-		if r.class == classWaiting && time.Since(r.moved) > t.cfg.Patience {
+		if r.slot.Class == queue.Seeking && time.Since(r.moved) > t.cfg.Patience {
 			l.Status, l.Error = pinset.StatusWaiting, errStalled.Error()
 		}
 	}

@@ -7,15 +7,7 @@ import (
 	"time"
 
 	"github.com/pinfold/pinfold/pinset"
-)
-
-// class of slots that a run occupies one of.
-type class uint8
-
-const (
-	classMoving  class = iota // fetches that move data
-	classWaiting              // fetches that wait for a provider
-	classRelease              // looks and lettings go
+	"github.com/pinfold/pinfold/tracker/internal/queue"
 )
 
 // tick is how often the dispatcher looks at room and disk on its own.
@@ -23,8 +15,7 @@ const tick = 5 * time.Second
 
 // run is the work on one item. The tracker's mutex guards it, but for reserved.
 type run struct {
-	job      *job
-	class    class
+	slot     *queue.Slot
 	suspect  bool // the job was, when the run began
 	retained bool // what is fetched is kept for others, not assigned here
 
@@ -41,26 +32,7 @@ type run struct {
 	reserved, come uint64 // bytes; guarded by the account
 }
 
-// of returns the number of runs in a class.
-func (s *slots) of(c class) *int {
-	switch c {
-	case classWaiting:
-		return &s.waiting
-	case classRelease:
-		return &s.release
-	}
-	return &s.moving
-}
-
-func classOf(l lane) class {
-	switch l {
-	case laneWaiting:
-		return classWaiting
-	case laneRelease:
-		return classRelease
-	}
-	return classMoving
-}
+func (r *run) key() key { return key(r.slot.Job.Key) }
 
 // dispatch starts runs as there are slots, until ctx ends; then it waits for them.
 func (t *Tracker) dispatch(ctx context.Context) error {
@@ -94,34 +66,30 @@ func (t *Tracker) dispatch(ctx context.Context) error {
 func (t *Tracker) start(ctx context.Context, workers *sync.WaitGroup) (next time.Time, some bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	next, some = t.queue.due(time.Now())
+	next, some = t.queue.Due(time.Now())
 	if t.faults.node.present() {
 		return time.Time{}, false // the probe wakes us
 	}
 	until := t.cfg.Paused()
 	paused := until.After(time.Now())
 	for {
-		free := slots{
-			moving:  t.cfg.Concurrency - t.busy.moving,
-			waiting: t.cfg.Waiting - t.busy.waiting,
-			release: t.cfg.Concurrency - t.busy.release,
+		slot := t.queue.Start(time.Now(), !paused) // the beat notices the end of a pause
+		if slot == nil {
+			break
 		}
-		if paused {
-			free.moving, free.waiting = 0, 0 // the beat notices the end
+		j := slot.Job
+		r := &run{slot: slot, suspect: j.Suspect, began: time.Now()}
+		if j.Counts() {
+			r.ahead = j.Need
+			t.ahead += j.Need
 		}
-		j := t.queue.pick(free)
-		if j == nil {
-			return next, some
-		}
-		r := &run{job: j, class: classOf(j.lane), suspect: j.suspect, began: time.Now()}
-		if j.counts() {
-			r.ahead = j.need
-			t.ahead += j.need
-		}
-		*t.busy.of(r.class)++
-		t.runs[j.key] = r
+		t.runs[r.key()] = r
 		workers.Go(func() { t.work(ctx, r) })
 	}
+	if at, ages := t.queue.Ages(time.Now()); ages && (!some || at.Before(next)) {
+		return at, true
+	}
+	return next, some
 }
 
 // arrived: what was left to a run is reserved by now, or not needed.
@@ -138,32 +106,33 @@ func (t *Tracker) finish(r *run, res result) {
 	t.arrived(r)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.runs, r.job.key)
-	*t.busy.of(r.class)--
-	j := r.job
+	delete(t.runs, r.key())
+	t.queue.End(r.slot)
+	j := r.slot.Job
 	switch {
 	case res.err == nil:
-		res.at = j.nextLook(res.outcome, time.Now(), t.cfg.Recheck)
+		j.Party, j.Class = res.party, res.class
+		res.at = nextLook(j, res.outcome, time.Now(), t.cfg.Recheck)
 		t.settle(j, res.outcome)
 	case errors.Is(res.err, errAway), errors.Is(res.err, context.Canceled):
-		t.queue.place(j, time.Now(), time.Time{})
+		t.queue.Place(j, time.Now(), time.Time{})
 		t.loosed()
 	default:
 		t.faults.item.set(res.err)
-		t.cfg.Log.Debug("look at item", "cid", j.key.cid(), "err", res.err)
+		t.cfg.Log.Debug("look at item", "cid", key(j.Key).cid(), "err", res.err)
 		t.putBack(j)
 	}
 }
 
 // nextLook says when a copy that is held beyond what is wanted is looked at again:
 // often at first, then not so often, so that cover that comes and goes is seen.
-func (j *job) nextLook(o outcome, now time.Time, recheck time.Duration) time.Time {
+func nextLook(j *queue.Job, o outcome, now time.Time, recheck time.Duration) time.Time {
 	if o.entry.held() <= o.entry.Want {
-		j.looks = 0
+		j.Looks = 0
 		return o.at
 	}
-	at := now.Add(backoff(j.key, uint64(j.looks), recheck, 32*recheck))
-	j.looks = min(j.looks+1, 100)
+	at := now.Add(backoff(key(j.Key), uint64(j.Looks), recheck, 32*recheck))
+	j.Looks = min(j.Looks+1, 100)
 	if o.at.IsZero() || at.Before(o.at) {
 		return at
 	}
@@ -175,6 +144,7 @@ func (t *Tracker) startFetch(r *run, cancel context.CancelCauseFunc, retained bo
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r.cancel, r.retained, r.moved, r.progress = cancel, retained, time.Now(), pinset.Progress{}
+	t.queue.Fetches(r.slot, r.moved)
 	r.watch = time.AfterFunc(t.patience(r), func() { t.checkProgress(r) })
 	r.cancelUnwanted()
 }
@@ -182,23 +152,29 @@ func (t *Tracker) startFetch(r *run, cancel context.CancelCauseFunc, retained bo
 // cancelUnwanted stops a fetch of what the pinset no longer assigns here. The
 // caller holds the tracker's mutex.
 func (r *run) cancelUnwanted() {
-	if r.cancel != nil && r.job.again && !r.job.wanted && !r.retained {
+	if r.cancel != nil && r.slot.Job.Again && !r.slot.Job.Wanted && !r.retained {
 		r.cancel(errUnwanted)
 	}
 }
 
-func (t *Tracker) endFetch(r *run) {
+func (t *Tracker) endFetch(r *run, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if ok {
+		t.queue.Moves(r.slot, time.Now()) // a node need not tell its progress
+	}
 	r.watch.Stop()
 	r.cancel = nil
 }
 
 func (t *Tracker) patience(r *run) time.Duration {
-	if r.class == classWaiting {
+	if r.slot.Class == queue.Seeking {
+		if t.queue.ReadyIn(queue.Waiting) > t.cfg.Waiting {
+			return max(t.cfg.WaitingTime/6, t.cfg.Patience) // else the last of many would wait for hours
+		}
 		return t.cfg.WaitingTime
 	}
-	return t.cfg.Patience
+	return jitter(r.key(), 0, t.cfg.Patience) // those that began together do not end together
 }
 
 // checkProgress takes the slot from a fetch that does not move: it goes on in a
@@ -213,13 +189,10 @@ func (t *Tracker) checkProgress(r *run) {
 		r.watch.Reset(left)
 		return
 	}
-	if r.class != classMoving || t.busy.waiting >= t.cfg.Waiting {
+	if !t.queue.Stalls(r.slot, time.Now()) {
 		r.cancel(errStalled)
 		return
 	}
-	t.busy.moving--
-	t.busy.waiting++
-	r.class = classWaiting
 	r.watch.Reset(t.cfg.WaitingTime)
 	poke(t.wake)
 }
@@ -229,6 +202,7 @@ func (t *Tracker) progress(r *run, p pinset.Progress) {
 	t.mu.Lock()
 	if p.Blocks > r.progress.Blocks || p.Bytes > r.progress.Bytes {
 		r.progress, r.moved = p, time.Now()
+		t.queue.Moves(r.slot, r.moved)
 	}
 	cancel := r.cancel
 	t.mu.Unlock()
@@ -289,5 +263,5 @@ func (t *Tracker) housekeep(ctx context.Context) {
 		}
 		return
 	}
-	t.queue.wakeRefused(left, time.Now())
+	t.queue.WakeRefused(left, time.Now())
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pinfold/pinfold/allocation"
 	"github.com/pinfold/pinfold/pinset"
+	"github.com/pinfold/pinfold/tracker/internal/queue"
 )
 
 // standsIn says whether this member holds a pin for a while in place of some that
@@ -44,11 +45,7 @@ func (t *Tracker) returned(was, away map[peer.ID]bool) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, j := range t.queue.jobs {
-		if j.phase == phaseLater && j.lane == laneWaiting {
-			t.queue.place(j, time.Now(), time.Time{})
-		}
-	}
+	t.queue.Hurry(time.Now(), func(j *queue.Job) bool { return j.Lane == queue.Waiting })
 	poke(t.wake)
 }
 

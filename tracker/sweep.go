@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pinfold/pinfold/pinset"
+	"github.com/pinfold/pinfold/tracker/internal/queue"
 )
 
 // maxLost bounds how many lost pins one sweep names in the log.
@@ -139,20 +140,20 @@ func (t *Tracker) knows(ctx context.Context, pin pinset.NodePin) (bool, error) {
 func (t *Tracker) suspect(k key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	j := t.queue.jobs[k]
-	if t.queue.isBusy(k) {
-		j.again = true // who works on it may have looked before
+	j := t.queue.Find(string(k))
+	if t.queue.IsBusy(string(k)) {
+		j.Again = true // who works on it may have looked before
 		return
 	}
 	if j == nil {
 		// At rest; whether it is assigned is not known here. To say that something is
 		// missing which is not assigned is no harm.
-		j = t.queue.get(k)
-		j.wanted, j.held = true, true
+		j = t.queue.Get(string(k))
+		j.Wanted, j.Held = true, true
 	}
-	t.queue.lift(j)
-	t.judge(j, func() { j.suspect = true })
-	j.lane = laneRelease
-	t.queue.place(j, time.Now(), time.Time{})
+	t.queue.Lift(j)
+	t.judge(j, func() { j.Suspect = true })
+	j.Lane = queue.Release
+	t.queue.Place(j, time.Now(), time.Time{})
 	poke(t.wake)
 }

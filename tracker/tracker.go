@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pinfold/pinfold/pinset"
+	"github.com/pinfold/pinfold/tracker/internal/queue"
 )
 
 // Tracker keeps this node's pins equal to its allocation. It is safe for
@@ -28,9 +29,8 @@ type Tracker struct {
 	back chan struct{} // the node went away: see whether it is back
 
 	mu      sync.Mutex // guards what follows
-	queue   *queue
+	queue   *queue.Queue
 	runs    map[key]*run
-	busy    slots
 	ahead   uint64        // bytes that runs want and did not reserve yet
 	settled chan struct{} // closed when a job is loosed, if somebody waits for that
 	view    evaluated
@@ -62,11 +62,12 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Tracker, error) {
 	if err != nil {
 		return nil, pinset.Wrap(pinset.KindUnavailable, err, "start tracker")
 	}
+	cfg = cfg.withDefaults()
 	return &Tracker{
-		cfg: cfg.withDefaults(), deps: deps, mark: marker(cfg.Mark), ledger: l,
+		cfg: cfg, deps: deps, mark: marker(cfg.Mark), ledger: l,
 		acct: account{lent: cfg.Lent, spare: cfg.Reserve},
 		wake: make(chan struct{}, 1), look: make(chan struct{}, 1), back: make(chan struct{}, 1), full: make(chan struct{}, 1),
-		queue: newQueue(), runs: map[key]*run{},
+		queue: queue.New(queue.Limits{Moving: cfg.Concurrency, Seeking: cfg.Waiting, Looking: cfg.Concurrency}), runs: map[key]*run{},
 	}, nil
 }
 
@@ -117,12 +118,12 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // claim makes the caller the one who works on an item, waiting for whoever does.
-func (t *Tracker) claim(ctx context.Context, k key) (*job, error) {
+func (t *Tracker) claim(ctx context.Context, k key) (*queue.Job, error) {
 	for {
 		t.mu.Lock()
-		if !t.queue.isBusy(k) {
-			j := t.queue.get(k)
-			t.queue.lift(j)
+		if !t.queue.IsBusy(string(k)) {
+			j := t.queue.Get(string(k))
+			t.queue.Lift(j)
 			t.mu.Unlock()
 			return j, nil
 		}
@@ -171,31 +172,27 @@ type outcome struct {
 	entry entry
 	at    time.Time // not before, unless the entry says so itself
 	fresh bool      // a new pin, not a move or a repair
+	class pinset.Priority
 }
 
 // course says in which lane an item goes on, and when; done: it is at rest. It is
 // a pure function.
-func course(o outcome) (l lane, due time.Time, done bool) {
+func course(o outcome) (l queue.Lane, due time.Time, done bool) {
 	e := o.entry
-	if l = laneRepair; o.fresh {
-		l = laneFresh
-	}
-	if !e.Binding {
-		l += laneFreshExtra
-	}
+	l = queue.LaneFor(o.class, o.fresh, e.Binding)
 	retry := time.UnixMilli(e.Retry)
 	switch {
 	case !e.exists():
 		return l, due, true
 	case e.State == pinset.StatusUnpinError:
-		return laneRelease, retry, false
+		return queue.Release, retry, false
 	case e.held() >= max(e.Want, e.Interim):
 		if e.held() > e.Want || e.Want == nothing || e.State != pinset.StatusPinned {
-			return laneRelease, o.at, false // a look will tell
+			return queue.Release, o.at, false // a look will tell
 		}
 		return l, due, true
 	case e.State == pinset.StatusWaiting:
-		return laneWaiting, retry, false
+		return queue.Waiting, retry, false
 	case e.State == pinset.StatusPinError, e.State == pinset.StatusRefused:
 		return l, retry, false
 	}
@@ -203,10 +200,10 @@ func course(o outcome) (l lane, due time.Time, done bool) {
 }
 
 // judge changes what a report says of a job's item. The caller holds t.mu.
-func (t *Tracker) judge(j *job, change func()) {
-	before := j.missing()
+func (t *Tracker) judge(j *queue.Job, change func()) {
+	before := j.Missing()
 	change()
-	switch after := j.missing(); {
+	switch after := j.Missing(); {
 	case after && !before:
 		t.missing++
 		t.version++
@@ -217,23 +214,24 @@ func (t *Tracker) judge(j *job, change func()) {
 }
 
 // settle puts a job where it belongs. The caller holds t.mu and works on the job.
-func (t *Tracker) settle(j *job, o outcome) {
+func (t *Tracker) settle(j *queue.Job, o outcome) {
 	e := o.entry
 	t.judge(j, func() {
-		j.wanted, j.held, j.suspect = e.Want > nothing, e.held() >= e.Want, false
+		j.Wanted, j.Held, j.Suspect = e.Want > nothing, e.held() >= e.Want, false
 	})
-	j.binding, j.need, j.refused = e.Binding, e.Need, e.State == pinset.StatusRefused
+	j.Binding, j.Need, j.Refused = e.Binding, e.Need, e.State == pinset.StatusRefused
 	var due time.Time
 	var done bool
-	j.lane, due, done = course(o)
+	o.class = j.Class
+	j.Lane, due, done = course(o)
 	switch {
-	case j.again:
-		j.again = false
-		t.queue.place(j, time.Now(), time.Time{})
+	case j.Again:
+		j.Again = false
+		t.queue.Place(j, time.Now(), time.Time{})
 	case done:
-		t.queue.drop(j)
+		t.queue.Drop(j)
 	default:
-		t.queue.place(j, time.Now(), due)
+		t.queue.Place(j, time.Now(), due)
 	}
 	t.loosed()
 }
@@ -268,11 +266,7 @@ func (t *Tracker) Recover(ctx context.Context, c cid.Cid) error {
 func (t *Tracker) RecoverAll(context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, j := range t.queue.jobs {
-		if j.phase == phaseLater {
-			t.queue.place(j, time.Now(), time.Time{})
-		}
-	}
+	t.queue.Hurry(time.Now(), func(*queue.Job) bool { return true })
 	poke(t.wake)
 	poke(t.look)
 	return nil
