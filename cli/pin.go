@@ -30,12 +30,16 @@ func pinCommand() *cli.Command {
 			}),
 			command(&cli.Command{
 				Name: "rm", Usage: "let CIDs go", ArgsUsage: "CID [CID …]",
-				Flags:  []cli.Flag{ownerFlag()},
+				Description: "Refused, before anything goes, when much of the pinset would be removed within ten minutes (the share is mass_removal in\n" +
+					"`pinfold policy show`). What was removed can be brought back for a while: `pinfold pin restore`.",
+				Flags:  []cli.Flag{ownerFlag(), &cli.BoolFlag{Name: "force", Usage: "also when it is much of the pinset"}},
 				Action: pinRemove,
 			}),
+			restoreCommand(),
 			command(&cli.Command{
 				Name: "ls", Usage: "list what is to be kept", ArgsUsage: "[CID …]",
-				Flags:  []cli.Flag{ownerFlag(), &cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "CIDs only"}},
+				Flags: append(removedFlags(), &cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "CIDs only"},
+					&cli.BoolFlag{Name: "removed", Usage: "what was removed and can be restored, by whom and when, the latest first"}),
 				Action: pinList,
 			}),
 		},
@@ -183,8 +187,12 @@ func pinRemove(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, id := range cids {
-		gone, receipt, err := api.Unpin(c.Context, id, c.String("owner"))
+	for i, id := range cids {
+		r := pinset.Removal{CID: id, Owner: c.String("owner"), Force: c.Bool("force")}
+		if i == 0 {
+			r.Together = uint64(len(cids)) // all of them are judged before the first goes
+		}
+		gone, receipt, err := api.Unpin(c.Context, r)
 		if err != nil {
 			return err
 		}
@@ -208,6 +216,12 @@ func pinList(c *cli.Context) error {
 	api, err := connect(c)
 	if err != nil {
 		return err
+	}
+	if c.Bool("removed") {
+		return listRemoved(c, api, cids)
+	}
+	if c.IsSet("name") || c.IsSet("since") {
+		return pinset.Invalid("--name and --since pick among removed pins").WithHint("pinfold pin ls --removed --since 2h")
 	}
 	out := c.App.Writer
 	for p, err := range pinsOf(c, api, cids) {

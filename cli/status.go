@@ -19,6 +19,7 @@ func statusCommand() *cli.Command {
 			&cli.BoolFlag{Name: "local", Usage: "this peer only"},
 			&cli.BoolFlag{Name: "deficit", Usage: "only pins with too few copies at members that are heard, from what is known here"},
 			&cli.BoolFlag{Name: "all", Usage: "every pin, not only those that need attention"},
+			&cli.BoolFlag{Name: "merges", Usage: "what came together here after members were apart, and how concurrent changes ended"},
 			&cli.StringFlag{Name: "filter", Usage: "only pins that are in one of these `STATES` somewhere: refused, waiting_for_provider, error, short, … (comma-separated)"},
 		},
 		Action: func(c *cli.Context) error {
@@ -32,6 +33,9 @@ func statusCommand() *cli.Command {
 			}
 			if c.Bool("deficit") {
 				return statusDeficit(c, api, cids)
+			}
+			if c.Bool("merges") {
+				return statusMerges(c, api)
 			}
 			if len(cids) == 0 {
 				return statusAll(c, api)
@@ -62,8 +66,7 @@ func statusAll(c *cli.Context, api *client.Client) error {
 	}
 	out := c.App.Writer
 	if !c.Bool("json") {
-		fmt.Fprintf(out, "%d of %s heard, %d of them agree on %s\n",
-			agree.Heard, counted(agree.Members, "member"), agree.Agree, counted(agree.Count, "pin"))
+		printAgreement(c, api, agree)
 	}
 	everything := c.Bool("json") || c.Bool("all") || c.Bool("local") || c.IsSet("filter")
 	var pins, safe, short int

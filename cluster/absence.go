@@ -7,6 +7,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/pinfold/pinfold/cluster/internal/silence"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -59,7 +60,7 @@ func (c *Cluster) lookForAbsence(ctx context.Context, passed time.Duration) erro
 	if err := c.silence.Pass(ctx, passed, heard); err != nil {
 		return err
 	}
-	for _, id := range absentees(a, c.self, c.silence.For) {
+	for _, id := range silence.Absentees(a, c.self, c.silence.For) {
 		e, err := a.Absence(id, c.self)
 		if err != nil {
 			return err
@@ -84,26 +85,6 @@ func (c *Cluster) lookForAway() {
 	}
 	limit := a.Policy().Absent
 	c.away.Look(c.cfg.Now(), heard, func(id peer.ID) bool { return limit > 0 && c.silence.For(id) >= limit })
-}
-
-// absentees are the members of whom self should say that they are absent: now for
-// the first time, or again since with it more than half of the active ones do.
-func absentees(a *identity.Authority, self peer.ID, silent func(peer.ID) time.Duration) []peer.ID {
-	me, ok := a.Member(self)
-	limit := a.Policy().Absent
-	if !ok || me.State != identity.Active || limit == 0 {
-		return nil
-	}
-	var out []peer.ID
-	for _, m := range a.Members() {
-		if m.Peer == self || silent(m.Peer) < limit {
-			continue
-		}
-		if have, active, mine := a.Attested(m.Peer, self); !mine || 2*have > active {
-			out = append(out, m.Peer)
-		}
-	}
-	return out
 }
 
 // comeBack voids what others attested of this peer: it is here. In the next

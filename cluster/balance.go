@@ -11,6 +11,7 @@ import (
 	"github.com/pinfold/pinfold/allocation"
 	"github.com/pinfold/pinfold/cluster/internal/fill"
 	"github.com/pinfold/pinfold/cluster/internal/roster"
+	"github.com/pinfold/pinfold/cluster/internal/whatif"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -41,11 +42,11 @@ func (c *Cluster) Balance(ctx context.Context) (pinset.Balance, error) {
 	}
 	a := c.base.State.Authority()
 	b := pinset.Balance{
-		Pins: uint64(ch.Items.Copies), Bytes: ch.Items.Bytes, Unsized: uint64(ch.Items.Copies - ch.Sizes), Usable: usable(view, view),
+		Pins: uint64(ch.Items.Copies), Bytes: ch.Items.Bytes, Unsized: uint64(ch.Items.Copies - ch.Sizes), Usable: whatif.Usable(view, view),
 	}
 	for _, s := range ch.Shifts {
 		if m, ok := a.Member(s.ID); ok {
-			b.Members = append(b.Members, fillOf(a, m, amountOf(s.Before), used[s.ID]))
+			b.Members = append(b.Members, fillOf(a, m, whatif.Amount(s.Before), used[s.ID]))
 		}
 	}
 	slices.SortFunc(b.Members, func(x, y pinset.Fill) int {
@@ -57,7 +58,7 @@ func (c *Cluster) Balance(ctx context.Context) (pinset.Balance, error) {
 }
 
 func fillOf(a *identity.Authority, m identity.Record, assigned pinset.Amount, used uint64) pinset.Fill {
-	f := pinset.Fill{Peer: m.Peer, Name: m.Name, Site: siteName(m.Domains), Lent: m.Lent, Assigned: assigned, Used: used}
+	f := pinset.Fill{Peer: m.Peer, Name: m.Name, Site: whatif.Site(m.Domains), Lent: m.Lent, Assigned: assigned, Used: used}
 	switch {
 	case a.Role(m.Peer) == identity.RoleObserver:
 		f.Role = "observer"

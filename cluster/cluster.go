@@ -9,7 +9,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/pinfold/pinfold/cluster/internal/brake"
 	"github.com/pinfold/pinfold/cluster/internal/deficit"
+	"github.com/pinfold/pinfold/cluster/internal/roster"
 	"github.com/pinfold/pinfold/cluster/internal/upkeep"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -20,6 +22,7 @@ type Cluster struct {
 	parts  Parts
 	expiry *upkeep.Expiry
 	short  *deficit.Keeper
+	brake  brake.Brake
 
 	leaving sync.Once
 	left    chan struct{}
@@ -29,6 +32,7 @@ type Cluster struct {
 	oddSince  time.Time // somebody was heard and disagrees since
 	sayErr    error     // of the last statement that could not be said
 	sizeErr   error     // of the last sizes that could not be published
+	annalsErr error     // of what could not be kept of removed pins and merges
 	besides   map[*context.CancelFunc]struct{}
 	ended     bool
 	work      sync.WaitGroup
@@ -55,6 +59,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	g.Go(func() error { return c.watch(gctx) })
 	g.Go(func() error { return c.attest(gctx) })
 	g.Go(func() error { return c.short.Run(gctx) })
+	g.Go(func() error { return c.annals.Run(gctx, c.noteAnnals) })
 	g.Go(func() error { return c.keepShare(gctx) })
 	err := g.Wait()
 	if ctx.Err() != nil {
@@ -105,6 +110,7 @@ func (c *Cluster) follow(ctx context.Context) error {
 		if ch.Authority || ch.Rescan {
 			c.replanSizes(ctx)
 		}
+		c.annals.Wake()
 		c.expiry.Note(ch.CIDs, ch.Rescan || ch.Authority) // other writers are other turns
 		c.short.Changed(ch.CIDs, ch.Rescan || ch.Authority)
 	}
@@ -118,6 +124,7 @@ func (c *Cluster) watch(ctx context.Context) error {
 	for {
 		c.lookForAway()
 		a := c.agreement()
+		c.sides.Look(c.cfg.Now(), a)
 		c.mu.Lock()
 		c.loneSince = since(c.loneSince, a.Members > 1 && a.Heard == 1, c.cfg.Now())
 		c.oddSince = since(c.oddSince, len(a.Behind) > 0, c.cfg.Now())
@@ -157,8 +164,9 @@ func (c *Cluster) Health(context.Context) []pinset.HealthEntry {
 func (c *Cluster) ownFaults() []pinset.HealthEntry {
 	now, a := c.cfg.Now(), c.agreement()
 	c.mu.Lock()
-	lone, odd, sayErr, sizeErr := c.loneSince, c.oddSince, c.sayErr, c.sizeErr
+	lone, odd, sayErr, sizeErr, annalsErr := c.loneSince, c.oddSince, c.sayErr, c.sizeErr, c.annalsErr
 	c.mu.Unlock()
+	members := c.base.State.Authority()
 	var out []pinset.HealthEntry
 	add := func(code string, sev pinset.Severity, at time.Time, title, detail, do string) {
 		out = append(out, pinset.HealthEntry{Code: code, Severity: sev, Title: title, Detail: detail, Do: do, Since: at})
@@ -168,13 +176,13 @@ func (c *Cluster) ownFaults() []pinset.HealthEntry {
 		add("alone", pinset.SeverityWarning, lone, "no other member is heard", "", "check this machine's network; see `pinfold peers`")
 	case len(a.Silent) > 0 && a.Members > 1:
 		add("members-silent", pinset.SeverityInfo, c.silentSince(a), fmt.Sprintf("%d of %d members are not heard", len(a.Silent), a.Members),
-			"silent: "+c.names(a.Silent), "see `pinfold peers`; nothing moves because of it")
+			"silent: "+roster.Names(members, a.Silent), "see `pinfold peers`; nothing moves because of it")
 	}
 	if !odd.IsZero() && now.Sub(odd) > oddTime {
 		add("disagreement", pinset.SeverityWarning, odd, fmt.Sprintf("%d members have another pinset", len(a.Behind)),
-			"differing: "+c.names(a.Behind), "wait while they catch up; if it stays, see their `pinfold health`")
+			"differing: "+roster.Names(members, a.Behind), "wait while they catch up; if it stays, see their `pinfold health`")
 	}
-	if m, ok := c.base.State.Authority().Member(c.self); !ok {
+	if m, ok := members.Member(c.self); !ok {
 		add("no-member", pinset.SeverityWarning, time.Time{}, "this peer is not in the cluster's membership", "it reads, and writes nothing",
 			"wait until the first synchronisation is done; if an admin removed this peer, ask for a new invite")
 	} else if m.Lent == 0 {
@@ -184,10 +192,13 @@ func (c *Cluster) ownFaults() []pinset.HealthEntry {
 	out = append(out, c.recordFaults()...)
 	for _, group := range c.sums().twins.Groups {
 		add("shared-ipfs-node", pinset.SeverityWarning, time.Time{}, fmt.Sprintf("%d members use one IPFS node", len(group)),
-			"they are counted once, as "+c.nameOf(group[0])+": "+c.names(group), "give each an IPFS node of its own, or evict the one that is no more")
+			"they are counted once, as "+c.nameOf(group[0])+": "+roster.Names(members, group), "give each an IPFS node of its own, or evict the one that is no more")
 	}
 	if sayErr != nil {
 		add("statement", pinset.SeverityError, time.Time{}, "this peer cannot say what it holds", sayErr.Error(), "make room on the disk of pinfold's directory")
+	}
+	if annalsErr != nil {
+		add("annals", pinset.SeverityWarning, time.Time{}, "removed pins are not kept for `pin restore`", annalsErr.Error(), "make room on the disk of pinfold's directory; it is tried again")
 	}
 	if sizeErr != nil {
 		add("sizes", pinset.SeverityInfo, time.Time{}, "sizes that were found here could not be published", sizeErr.Error(), "nothing: it is tried again")

@@ -120,7 +120,7 @@ func TestDeficitEqualsTheOracle(t *testing.T) {
 					case 0, 1:
 						r.peers[0].pin(pinset.Pin{CID: cidN(rnd.Intn(40)), Name: fmt.Sprint(step)})
 					case 2:
-						_, _, _ = r.peers[0].Unpin(t.Context(), cidN(rnd.Intn(40)), "")
+						_, _, _ = r.peers[0].Unpin(t.Context(), pinset.Removal{CID: cidN(rnd.Intn(40)), Force: true})
 					case 3:
 						missing[i] = append(missing[i], cidN(rnd.Intn(40)))
 						r.peers[i].says(missing[i]...)

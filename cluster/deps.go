@@ -67,6 +67,7 @@ type State interface {
 	Pins
 	Deltas
 	Standing
+	History
 }
 
 // Changes of the state since the last ones.

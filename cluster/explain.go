@@ -2,11 +2,11 @@ package cluster
 
 import (
 	"context"
-	"strings"
 
 	"github.com/ipfs/go-cid"
 
 	"github.com/pinfold/pinfold/cluster/internal/roster"
+	"github.com/pinfold/pinfold/cluster/internal/whatif"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -52,7 +52,7 @@ func (c *Cluster) explainPin(p pinset.Pin, size uint64) pinset.PinExplained {
 	for _, r := range rows {
 		m, _ := a.Member(r.ID)
 		row := pinset.RankedAt{
-			Rank: r.Rank, Peer: r.ID, Name: m.Name, Role: string(r.Role), Score: r.Score, Lent: m.Lent, Site: siteName(r.Site), Rule: r.Why,
+			Rank: r.Rank, Peer: r.ID, Name: m.Name, Role: string(r.Role), Score: r.Score, Lent: m.Lent, Site: whatif.Site(r.Site), Rule: r.Why,
 		}
 		if r.Rank > 0 && asked > 0 {
 			row.Share = float64(r.Share) / float64(asked)
@@ -61,6 +61,3 @@ func (c *Cluster) explainPin(p pinset.Pin, size uint64) pinset.PinExplained {
 	}
 	return out
 }
-
-// siteName writes a domain's path for people.
-func siteName(path []string) string { return strings.Join(path, "/") }

@@ -10,8 +10,10 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/pinfold/pinfold/allocation"
+	"github.com/pinfold/pinfold/cluster/internal/annals"
 	"github.com/pinfold/pinfold/cluster/internal/contact"
 	"github.com/pinfold/pinfold/cluster/internal/roster"
+	"github.com/pinfold/pinfold/cluster/internal/sides"
 	"github.com/pinfold/pinfold/cluster/internal/silence"
 	"github.com/pinfold/pinfold/cluster/internal/statement"
 	"github.com/pinfold/pinfold/cluster/internal/upkeep"
@@ -36,6 +38,8 @@ type Members struct {
 	sizes    *upkeep.Queue[foundSize]
 	silence  *silence.Book
 	away     *silence.Away
+	sides    *sides.Watch
+	annals   *annals.Annals
 	parts    atomic.Pointer[Parts]
 	summed   atomic.Pointer[sums]
 
@@ -54,7 +58,7 @@ type Members struct {
 func OpenMembers(ctx context.Context, cfg Config, b Base) (*Members, error) {
 	cfg = cfg.withDefaults()
 	m := &Members{cfg: cfg, base: b, self: cfg.Key.ID(), sizes: upkeep.NewQueue[foundSize](65536), changed: make(chan struct{}),
-		away: silence.NewAway(cfg.Outage)}
+		away: silence.NewAway(cfg.Outage), sides: sides.NewWatch(cfg.Lately)}
 	var err error
 	m.book, err = statement.OpenBook(ctx, b.Store, cfg.Key, cfg.Founding.ID(), func(id peer.ID) bool { return b.State.Authority().Is(id) })
 	if err != nil {
@@ -64,6 +68,12 @@ func OpenMembers(ctx context.Context, cfg Config, b Base) (*Members, error) {
 		return nil, pinset.Wrap(pinset.KindUnavailable, err, "open members")
 	}
 	if m.contacts, err = contact.Open(ctx, b.Store); err != nil {
+		return nil, pinset.Wrap(pinset.KindUnavailable, err, "open members")
+	}
+	m.annals, err = annals.Open(ctx, annals.Config{Self: m.self, Store: b.Store, History: b.State, Now: cfg.Now,
+		Retention: func() time.Duration { return b.State.Authority().Policy().Retention },
+		Apart:     func(id peer.ID) bool { return m.sides.Apart(id, cfg.Now()) }})
+	if err != nil {
 		return nil, pinset.Wrap(pinset.KindUnavailable, err, "open members")
 	}
 	return m, nil

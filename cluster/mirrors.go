@@ -7,6 +7,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/pinfold/pinfold/cluster/internal/abreast"
+	"github.com/pinfold/pinfold/cluster/internal/roster"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -18,7 +19,7 @@ import (
 func (c *Cluster) AddMirror(ctx context.Context, of string) error {
 	word := of
 	if of != pinset.MirrorAll {
-		m, err := memberNamed(c.base.State.Authority(), of)
+		m, err := roster.Named(c.base.State.Authority(), of)
 		if err != nil {
 			return err
 		}
@@ -58,7 +59,7 @@ func wishMeant(a *identity.Authority, wishes []string, of string) (string, error
 	if slices.Contains(wishes, of) {
 		return of, nil
 	}
-	if m, err := memberNamed(a, of); err == nil && slices.Contains(wishes, m.Peer.String()) {
+	if m, err := roster.Named(a, of); err == nil && slices.Contains(wishes, m.Peer.String()) {
 		return m.Peer.String(), nil
 	}
 	e := pinset.NotFound("mirror %q: this peer has no such wish", of).WithHint("pinfold mirror ls")

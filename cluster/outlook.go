@@ -24,7 +24,7 @@ func (c *Cluster) Outlook(ctx context.Context, changes []string) (pinset.Outlook
 	defer cancel()
 	a := c.base.State.Authority()
 	members, policy := roster.Of(a)
-	w := whatif.New(a, members, policy, func(name string) (identity.Record, error) { return memberNamed(a, name) })
+	w := whatif.New(a, members, policy, func(name string) (identity.Record, error) { return roster.Named(a, name) })
 	lentBefore := maps.Clone(w.Lent)
 	before := w.View()
 	for _, text := range changes {
@@ -40,12 +40,12 @@ func (c *Cluster) Outlook(ctx context.Context, changes []string) (pinset.Outlook
 	}
 	out := pinset.Outlook{
 		If: changes, Pins: uint64(ch.Items.Copies), Bytes: ch.Items.Bytes, Unsized: uint64(ch.Items.Copies - ch.Sizes),
-		Moved: amountOf(ch.Moved), Least: amountOf(ch.Least()),
+		Moved: whatif.Amount(ch.Moved), Least: whatif.Amount(ch.Least()),
 		Short: pinset.BeforeAfter{Before: uint64(ch.ShortBefore), After: uint64(ch.ShortAfter)},
-		Thin:  uint64(ch.Thin), Lost: uint64(ch.Lost), Usable: usable(before, after), Warnings: w.Warnings,
+		Thin:  uint64(ch.Thin), Lost: uint64(ch.Lost), Usable: whatif.Usable(before, after), Warnings: w.Warnings,
 	}
 	for _, s := range ch.Shifts {
-		p := prospect(a, w, s)
+		p := w.Prospect(a, s)
 		p.Lent.Before = lentBefore[s.ID]
 		out.Members = append(out.Members, p)
 		if p.After.Bytes > p.Lent.After && p.Lent.After > 0 {
@@ -56,10 +56,6 @@ func (c *Cluster) Outlook(ctx context.Context, changes []string) (pinset.Outlook
 	slices.SortStableFunc(out.Members, func(a, b pinset.Prospect) int { return strings.Compare(a.Name, b.Name) })
 	out.Below, err = c.below(ctx, after, ch.Below)
 	return out, err
-}
-
-func amountOf(l allocation.Load) pinset.Amount {
-	return pinset.Amount{Copies: uint64(l.Copies), Bytes: l.Bytes}
 }
 
 // items yields all pins as the allocation sees them, and leaves in fail what ended
@@ -106,45 +102,4 @@ func (c *Cluster) below(ctx context.Context, after *allocation.View, items []all
 		return len(out) < len(items)
 	})
 	return out, err
-}
-
-// prospect tells what a change means for one member.
-func prospect(a *identity.Authority, w *whatif.World, s allocation.Shift) pinset.Prospect {
-	p := pinset.Prospect{
-		Peer: s.ID, Name: w.Names[s.ID],
-		Before: amountOf(s.Before), After: amountOf(s.After), In: amountOf(s.In), Out: amountOf(s.Out),
-	}
-	if r, ok := a.Member(s.ID); ok {
-		p.Name, p.Site = r.Name, siteName(r.Domains)
-	} else {
-		p.Peer, p.Note = "", "joins"
-	}
-	i := slices.IndexFunc(w.Members, func(m allocation.Member) bool { return m.ID == s.ID })
-	switch {
-	case i < 0:
-		p.Note = "leaves"
-		return p
-	case w.Members[i].State == allocation.Draining:
-		p.Note = "draining"
-	case w.Members[i].Mirror || len(w.Members[i].Mirrors) > 0:
-		p.Note = "mirror"
-	}
-	p.Site, p.Lent.After = siteName(w.Members[i].Domains), w.Lent[s.ID]
-	return p
-}
-
-// mostCopies is up to how many copies it is told how much data would fit.
-const mostCopies = 5
-
-// usable tells how much data fits under two views, for each number of copies that
-// the members could make.
-func usable(before, after *allocation.View) []pinset.Usable {
-	var out []pinset.Usable
-	for r := 1; r <= mostCopies; r++ {
-		u := pinset.Usable{Copies: r, Bytes: pinset.BeforeAfter{Before: before.Usable(r) << 20, After: after.Usable(r) << 20}}
-		if u.Bytes != (pinset.BeforeAfter{}) {
-			out = append(out, u)
-		}
-	}
-	return out
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/libp2p/go-libp2p/core/peer"
-
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -55,35 +53,4 @@ func (m *Members) amend(ctx context.Context, change func(*identity.Record) error
 func sameWish(a, b identity.Record) bool {
 	return a.Name == b.Name && a.Lent == b.Lent && a.InPerDay == b.InPerDay && a.Phi == b.Phi && a.State == b.State &&
 		a.Incarnation == b.Incarnation && a.Seat == b.Seat && slices.Equal(a.Domains, b.Domains) && slices.Equal(a.Tags, b.Tags) && slices.Equal(a.Mirrors, b.Mirrors)
-}
-
-// memberNamed finds the member that people mean by a name or an id. KindNotFound:
-// there is none; KindInvalid: there are several.
-func memberNamed(a *identity.Authority, text string) (identity.Record, error) {
-	if id, err := peer.Decode(text); err == nil {
-		if r, ok := a.Member(id); ok {
-			return r, nil
-		}
-		return identity.Record{}, pinset.NotFound("%s is no member", id).WithHint("pinfold peers")
-	}
-	var found []identity.Record
-	var names []string
-	for _, r := range a.Members() {
-		if r.Name == text {
-			found = append(found, r)
-		}
-		names = append(names, r.Name)
-	}
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		e := pinset.NotFound("%q: no member has this name or id", text).WithHint("pinfold peers")
-		slices.Sort(names)
-		if near := pinset.Nearest(text, names); near != "" {
-			e = e.WithHint("did you mean %s?", near)
-		}
-		return identity.Record{}, e
-	}
-	return identity.Record{}, pinset.Invalid("%q: the name of %d members: want an id", text, len(found)).WithHint("pinfold peers")
 }

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/hex"
 	"iter"
 	"slices"
 
@@ -155,32 +154,6 @@ func (c *Cluster) peer(ctx context.Context, id peer.ID, s PeerState) pinset.Peer
 	}
 	p.told(about)
 	return p.Peer
-}
-
-// Agreement tells how far the members that were lately heard agree on the pinset.
-func (c *Cluster) Agreement(context.Context) (pinset.Agreement, error) { return c.agreement(), nil }
-
-func (c *Cluster) agreement() pinset.Agreement {
-	a, sum, states, now := c.base.State.Authority(), c.base.State.Summary(), c.states(), c.cfg.Now()
-	out := pinset.Agreement{Count: sum.Count, Digest: hex.EncodeToString(sum.Digest[:])}
-	for _, m := range a.Members() {
-		out.Members++
-		s := states[m.Peer]
-		switch {
-		case m.Peer == c.self:
-			out.Heard++
-			out.Agree++
-		case s.LastHeard.IsZero() || now.Sub(s.LastHeard) > c.cfg.Lately:
-			out.Silent = append(out.Silent, m.Peer)
-		case s.Digest == sum.Digest:
-			out.Heard++
-			out.Agree++
-		default:
-			out.Heard++
-			out.Behind = append(out.Behind, m.Peer)
-		}
-	}
-	return out
 }
 
 // Seen tells how many members, this one included, are known to have a change: by

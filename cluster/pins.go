@@ -139,23 +139,6 @@ func (c *Cluster) mayWrite() error {
 		WithHint("ask an admin of the cluster for the role of a writer")
 }
 
-// Unpin removes one owner's pin and returns what it was. KindNotFound: this owner
-// has none.
-func (c *Cluster) Unpin(ctx context.Context, k cid.Cid, owner string) (pinset.Pin, pinset.Receipt, error) {
-	if err := c.mayWrite(); err != nil {
-		return pinset.Pin{}, pinset.Receipt{}, err
-	}
-	p, err := c.PinOf(ctx, k, owner)
-	if err != nil {
-		return pinset.Pin{}, pinset.Receipt{}, err
-	}
-	r, err := c.base.State.Commit(ctx, Op{Key: p.Key()})
-	if err != nil {
-		return pinset.Pin{}, pinset.Receipt{}, err
-	}
-	return p, r, nil
-}
-
 // PinOf returns one owner's pin. KindNotFound: it has none.
 func (c *Cluster) PinOf(ctx context.Context, k cid.Cid, owner string) (pinset.Pin, error) {
 	if !k.Defined() {

@@ -137,7 +137,7 @@ func TestUnpin(t *testing.T) {
 		{"by its other version", pinset.V1(v0), "", 0, true},
 		{"again", v0, "", pinset.KindNotFound, false},
 	} {
-		got, receipt, err := p.Unpin(t.Context(), tc.cid, tc.owner)
+		got, receipt, err := p.Unpin(t.Context(), pinset.Removal{CID: tc.cid, Owner: tc.owner})
 		if (err == nil) != tc.ok || !tc.ok && pinset.KindOf(err) != tc.kind || tc.ok && (got.Name != "a" || receipt.Seq == 0) {
 			t.Errorf("%s: %+v, %+v, %v", tc.name, got, receipt, err)
 		}
@@ -149,7 +149,7 @@ func TestUnpinNeedsTheRightToWrite(t *testing.T) {
 	r.peers[0].pin(pinset.Pin{CID: cidN(1)})
 	r.setRole(1, identity.RoleKeeper)
 	n := len(r.log.commits)
-	if _, _, err := r.peers[1].Unpin(t.Context(), cidN(1), ""); pinset.KindOf(err) != pinset.KindForbidden || len(r.log.commits) != n {
+	if _, _, err := r.peers[1].Unpin(t.Context(), pinset.Removal{CID: cidN(1)}); pinset.KindOf(err) != pinset.KindForbidden || len(r.log.commits) != n {
 		t.Errorf("by a keeper: %v", err)
 	}
 }

@@ -203,6 +203,11 @@ func (s *fakeState) Pins(_ context.Context, after string) iter.Seq2[pinset.Pin, 
 	}
 }
 
+// History is empty: what the log tells is the test's to say.
+func (s *fakeState) History(context.Context, Place) iter.Seq2[Entry, error] {
+	return func(func(Entry, error) bool) {}
+}
+
 func (s *fakeState) Sync(context.Context) error { return s.unsynced }
 
 func (s *fakeState) SizeOp(c cid.Cid, n uint64) Op {
@@ -574,3 +579,7 @@ var same = cmp.Options{
 	cmp.Comparer(func(a, b cid.Cid) bool { return a == b }),
 	cmpopts.IgnoreUnexported(pinset.Pin{}),
 }
+
+func (s *fakeState) Follows(context.Context, uint64, uint64) (bool, error) { return true, nil }
+
+func (s *fakeState) Known(context.Context, cid.Cid) (bool, error) { return true, nil }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/pinfold/pinfold/allocation"
+	"github.com/pinfold/pinfold/cluster/internal/fill"
 	"github.com/pinfold/pinfold/identity"
 )
 
@@ -27,14 +27,14 @@ func (c *Cluster) keepShare(ctx context.Context) error {
 		}
 		m, ok := c.base.State.Authority().Member(c.self)
 		now := c.cfg.Now()
-		if every = shareEvery; !ok || growing(m.Phi) {
+		if every = shareEvery; !ok || fill.Growing(m.Phi) {
 			every = growEvery
 		}
 		if !ok || m.State != identity.Active {
 			continue
 		}
 		r := c.parts.Keeper.Report()
-		next := nextPhi(m, r, now.Sub(last) >= shareAgain)
+		next := fill.NextPhi(m, heldOf(r), now.Sub(last) >= shareAgain)
 		if next == m.Phi {
 			continue
 		}
@@ -51,24 +51,6 @@ func (c *Cluster) keepShare(ctx context.Context) error {
 	}
 }
 
-// nextPhi is the fill factor that a member should have. Settled: the last change was
-// a while ago.
-func nextPhi(m identity.Record, r Report, settled bool) uint32 {
-	assigned := r.Bytes + r.Need
-	switch {
-	case !r.Ready:
-		return m.Phi
-	case growing(m.Phi) && (r.Missing == 0 || settled): // what nobody provides stays missing
-		return allocation.SlowStart(m.Phi, m.Lent, assigned)
-	case settled && !growing(m.Phi):
-		return allocation.Feedback(m.Phi, m.Lent, assigned)
-	}
-	return m.Phi
-}
-
-// growing says whether phi is one of the steps from allocation.StartPhi to the whole
-// share. What feedback makes of phi is rarely one of them; then there is room for
-// a doubling, or feedback decides.
-func growing(phi uint32) bool {
-	return phi >= allocation.StartPhi && phi < allocation.FullPhi && phi&(phi-1) == 0
+func heldOf(r Report) fill.Held {
+	return fill.Held{Known: r.Ready, Assigned: r.Bytes + r.Need, Missing: r.Missing}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pinfold/pinfold/allocation"
+	"github.com/pinfold/pinfold/cluster/internal/fill"
 	"github.com/pinfold/pinfold/identity"
 )
 
@@ -30,7 +31,7 @@ func TestNextPhi(t *testing.T) {
 		{"a step that would be too much", full / 2, Report{Ready: true, Bytes: 60 * gib}, false, func(p uint32) bool { return p < full && p > full/2 }},
 	} {
 		m := identity.Record{Phi: tc.phi, Lent: 100 * gib}
-		if got := nextPhi(m, tc.report, tc.settled); !tc.want(got) {
+		if got := fill.NextPhi(m, heldOf(tc.report), tc.settled); !tc.want(got) {
 			t.Errorf("%s: %d", tc.name, got)
 		}
 	}

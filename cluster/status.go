@@ -2,9 +2,7 @@ package cluster
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -301,20 +299,4 @@ func (c *Cluster) tell(ctx context.Context, r ask.Request, which func(peer.ID) b
 		})
 	}
 	_ = g.Wait()
-}
-
-// names lists members for people.
-func (c *Cluster) names(ids []peer.ID) string {
-	a := c.base.State.Authority()
-	var out []string
-	for _, id := range ids {
-		if m, ok := a.Member(id); ok {
-			out = append(out, m.Name)
-		}
-	}
-	slices.SortFunc(out, strings.Compare)
-	if len(out) > 10 {
-		return strings.Join(out[:10], ", ") + fmt.Sprintf(" and %d more", len(out)-10)
-	}
-	return strings.Join(out, ", ")
 }

@@ -159,7 +159,7 @@ func TestExpiryFollowsChanges(t *testing.T) {
 }
 
 func unpin(p *rigPeer, n int) (pinset.Receipt, error) {
-	_, r, err := p.Unpin(context.Background(), cidN(n), "")
+	_, r, err := p.Unpin(context.Background(), pinset.Removal{CID: cidN(n)})
 	return r, err
 }
 

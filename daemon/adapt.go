@@ -41,6 +41,26 @@ func (s stateForCluster) Summary() cluster.Summary {
 	return cluster.Summary{Count: sum.Count, Digest: sum.Digest}
 }
 
+func (s stateForCluster) History(ctx context.Context, from cluster.Place) iter.Seq2[cluster.Entry, error] {
+	return func(yield func(cluster.Entry, error) bool) {
+		for e, err := range s.State.History(ctx, crdtstate.Place(from)) {
+			out := cluster.Entry{At: e.At, Author: e.Author, Seq: e.Seq, Beside: e.Beside, Set: e.Set, Next: cluster.Place(e.Next)}
+			for _, g := range e.Gone {
+				out.Gone = append(out.Gone, cluster.Gone(g))
+			}
+			for _, r := range e.Rivals {
+				out.Rivals = append(out.Rivals, cluster.Rivalry(r))
+			}
+			for _, r := range e.Outcome {
+				out.Outcome = append(out.Outcome, cluster.Rivalry(r))
+			}
+			if !yield(out, err) {
+				return
+			}
+		}
+	}
+}
+
 type feedForCluster struct{ *crdtstate.Feed }
 
 func (f feedForCluster) Next(ctx context.Context) (cluster.Changes, error) {

@@ -88,14 +88,14 @@ func conformPins(t *testing.T, s *served, c *client.Client) {
 	if diff := cmp.Diff([]pinset.Pin{plain, want}, all(t, c.Pins(ctx)), same); diff != "" {
 		t.Errorf("list (-want +got)\n%s", diff)
 	}
-	gone, _, err := c.Unpin(ctx, want.CID, "")
+	gone, _, err := c.Unpin(ctx, pinset.Removal{CID: want.CID})
 	if err != nil || gone.Owner != "" {
 		t.Fatalf("unpin: %+v, %v", gone, err)
 	}
 	if _, ok := s.pins[want.Key()]; !ok {
 		t.Error("the other owner's pin went too")
 	}
-	_, _, err = c.Unpin(ctx, want.CID, "")
+	_, _, err = c.Unpin(ctx, pinset.Removal{CID: want.CID})
 	if pinset.KindOf(err) != pinset.KindNotFound || pinset.HintOf(err) != "pinfold pin ls" {
 		t.Errorf("second unpin: %v (hint %q)", err, pinset.HintOf(err))
 	}

@@ -51,6 +51,8 @@ type fake struct {
 	addSeq    func(files.Directory) iter.Seq2[pinset.Added, error] // instead of Add's own
 	entries   []pinset.HealthEntry
 	statusSeq []pinset.Summary
+	gone      []pinset.Removed
+	merged    []pinset.Merge
 	mirrors   Mirrors
 	foresight Foresight
 	audit     Audit
@@ -59,7 +61,7 @@ type fake struct {
 func newFake() *fake { return &fake{pins: map[string]pinset.Pin{}, files: map[string]string{}} }
 
 func (f *fake) Cluster(context.Context) (*Cluster, error) {
-	return &Cluster{ID: "bafycluster", Name: "home", Pinset: f, Statuses: f, Members: f, Data: f, Health: f, Spread: f, Mirrors: f.mirrors, Foresight: f.foresight, Audit: f.audit, Ruling: f, Policy: f,
+	return &Cluster{ID: "bafycluster", Name: "home", Pinset: f, Statuses: f, Members: f, Data: f, Health: f, Spread: f, Mirrors: f.mirrors, Foresight: f.foresight, Audit: f.audit, Ruling: f, Policy: f, Past: f,
 		Allocate: func(pinset.Pin) []peer.ID { return []peer.ID{testPeer("self"), testPeer("bob")} }}, nil
 }
 
@@ -156,7 +158,8 @@ func (f *fake) Pin(_ context.Context, p pinset.Pin) (pinset.Pin, pinset.Receipt,
 	return p, pinset.Receipt{Author: testPeer("self"), Seq: f.seq, Head: testCID("head")}, nil
 }
 
-func (f *fake) Unpin(_ context.Context, c cid.Cid, owner string) (pinset.Pin, pinset.Receipt, error) {
+func (f *fake) Unpin(_ context.Context, r pinset.Removal) (pinset.Pin, pinset.Receipt, error) {
+	c, owner := r.CID, r.Owner
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p, ok := f.pins[pinset.Key(c, owner)]
@@ -168,6 +171,31 @@ func (f *fake) Unpin(_ context.Context, c cid.Cid, owner string) (pinset.Pin, pi
 	delete(f.pins, p.Key())
 	return p, pinset.Receipt{Author: testPeer("self"), Seq: f.seq, Head: testCID("head")}, f.err
 }
+
+func (f *fake) Removed(_ context.Context, w pinset.RemovedFilter) iter.Seq2[pinset.Removed, error] {
+	var out []pinset.Removed
+	for _, r := range f.gone {
+		if w.Match(&r) {
+			out = append(out, r)
+		}
+	}
+	return sequence(out, f.err)
+}
+
+func (f *fake) Restore(ctx context.Context, w pinset.RemovedFilter) iter.Seq2[pinset.Pin, error] {
+	return func(yield func(pinset.Pin, error) bool) {
+		for r, err := range f.Removed(ctx, w) {
+			if err == nil {
+				_, _, err = f.Pin(ctx, r.Pin)
+			}
+			if !yield(r.Pin, err) {
+				return
+			}
+		}
+	}
+}
+
+func (f *fake) Merges(context.Context) ([]pinset.Merge, error) { return f.merged, f.err }
 
 func (f *fake) PinOf(_ context.Context, c cid.Cid, owner string) (pinset.Pin, error) {
 	f.mu.Lock()

@@ -258,7 +258,7 @@ func TestTokensOfOneOwner(t *testing.T) {
 			t.Errorf("%s: %v, want it forbidden", what, err)
 		}
 	}
-	_, _, err = alice.Unpin(ctx, id, "bob")
+	_, _, err = alice.Unpin(ctx, pinset.Removal{CID: id, Owner: "bob"})
 	refused("alice unpins bob's", err)
 	_, _, err = alice.Pin(ctx, pinset.Pin{CID: id, Owner: "bob"}, client.Wait{})
 	refused("alice pins for bob", err)
@@ -268,15 +268,15 @@ func TestTokensOfOneOwner(t *testing.T) {
 	refused("a token without an owner pins for bob", err)
 	_, _, err = news.Pin(ctx, pinset.Pin{CID: id, Name: "other"}, client.Wait{})
 	refused("news pins another name", err)
-	_, _, err = news.Unpin(ctx, id, "")
+	_, _, err = news.Unpin(ctx, pinset.Removal{CID: id})
 	refused("news unpins another name", err)
 	if _, _, err = news.Pin(ctx, pinset.Pin{CID: id, Name: "news/2"}, client.Wait{}); err != nil {
 		t.Errorf("news pins its own: %v", err)
 	}
-	if _, _, err = news.Unpin(ctx, testCID("y"), ""); err != nil {
+	if _, _, err = news.Unpin(ctx, pinset.Removal{CID: testCID("y")}); err != nil {
 		t.Errorf("news unpins its own: %v", err)
 	}
-	if gone, _, err := alice.Unpin(ctx, id, ""); err != nil || gone.Owner != "alice" {
+	if gone, _, err := alice.Unpin(ctx, pinset.Removal{CID: id}); err != nil || gone.Owner != "alice" {
 		t.Errorf("alice unpins her own: %q, %v", gone.Owner, err)
 	}
 	if len(s.pins) != 2 {

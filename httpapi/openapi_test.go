@@ -93,7 +93,7 @@ func TestDocumentIsTheTable(t *testing.T) {
 func TestDocumentHasTheObjects(t *testing.T) {
 	schemas := readDocument(t).Components.Schemas
 	for file, schema := range map[string]string{"pin": "Pin", "status": "Status", "peer": "Peer", "graph": "Graph", "agreement": "Agreement", "alert": "Alert", "health": "Health",
-		"version": "Version", "added": "Added", "link": "Link", "invite": "Invite", "problem": "Problem"} {
+		"version": "Version", "added": "Added", "link": "Link", "removed": "Removed", "merge": "Merge", "invite": "Invite", "problem": "Problem"} {
 		raw, err := os.ReadFile(filepath.Join("dialect", "testdata", file+".json"))
 		if err != nil {
 			t.Fatal(err)

@@ -149,20 +149,23 @@ func (s *Server) unpinPath(c *call) error {
 }
 
 func (c *call) unpinAs(resolve func(*Cluster) (cid.Cid, error)) error {
-	owner, err := c.actsFor()
-	if err != nil {
+	removal := pinset.Removal{Together: uint64(max(0, c.params.integer("together"))), Force: c.params.flag("force")}
+	if err := c.params.err; err != nil {
+		return err
+	}
+	var err error
+	if removal.Owner, err = c.actsFor(); err != nil {
 		return err
 	}
 	cl, err := c.cluster()
 	if err != nil {
 		return err
 	}
-	id, err := resolve(cl)
-	if err != nil {
+	if removal.CID, err = resolve(cl); err != nil {
 		return err
 	}
 	if c.grant.NamePrefix != "" {
-		p, err := cl.Pinset.PinOf(c.ctx(), id, owner)
+		p, err := cl.Pinset.PinOf(c.ctx(), removal.CID, removal.Owner)
 		if err != nil {
 			return err
 		}
@@ -170,7 +173,7 @@ func (c *call) unpinAs(resolve func(*Cluster) (cid.Cid, error)) error {
 			return err
 		}
 	}
-	p, receipt, err := cl.Pinset.Unpin(c.ctx(), id, owner)
+	p, receipt, err := cl.Pinset.Unpin(c.ctx(), removal)
 	if err != nil {
 		return err
 	}

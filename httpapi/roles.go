@@ -23,8 +23,8 @@ type Pinset interface {
 	// Pin adds or replaces one owner's pin. Doing it twice is doing it once.
 	Pin(ctx context.Context, p pinset.Pin) (pinset.Pin, pinset.Receipt, error)
 	// Unpin removes one owner's pin and returns what it was. KindNotFound: this
-	// owner has none.
-	Unpin(ctx context.Context, c cid.Cid, owner string) (pinset.Pin, pinset.Receipt, error)
+	// owner has none. KindRefused: too much would go at once.
+	Unpin(ctx context.Context, r pinset.Removal) (pinset.Pin, pinset.Receipt, error)
 	PinOf(ctx context.Context, c cid.Cid, owner string) (pinset.Pin, error)
 	// Pins yields all owners' pins in the order of their keys.
 	Pins(ctx context.Context) iter.Seq2[pinset.Pin, error]
@@ -84,6 +84,16 @@ type Policy interface {
 	SetPolicy(ctx context.Context, rules map[string]string) error
 }
 
+// Past is what the pinset was, and how it came together.
+type Past interface {
+	// Removed yields removed pins that can be restored, the latest first.
+	Removed(ctx context.Context, f pinset.RemovedFilter) iter.Seq2[pinset.Removed, error]
+	// Restore pins them again and yields each when it is durable.
+	Restore(ctx context.Context, f pinset.RemovedFilter) iter.Seq2[pinset.Pin, error]
+	// Merges are what came together after members were apart, the latest first.
+	Merges(ctx context.Context) ([]pinset.Merge, error)
+}
+
 // Spread tells how far a change has got: the number of members, this one
 // included, whose latest word covers it.
 type Spread interface {
@@ -100,6 +110,7 @@ type Cluster struct {
 	Health   Health
 	Ruling   Ruling
 	Policy   Policy
+	Past     Past
 
 	// What a cluster need not offer; nil is answered with KindConflict, but for
 	// Allocate: lists then go without allocations.

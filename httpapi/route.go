@@ -35,7 +35,9 @@ const (
 var (
 	pinQuery = []string{"name", "mode", "replication", "replication-min", "replication-max", "shard-size", "user-allocations",
 		"expire-at", "expire-in", "meta-*", "pin-update", "origins", "owner", "tags", "wait", "wait-timeout"}
-	addQuery = []string{"layout", "chunker", "raw-leaves", "progress", "cid-version", "hash", "nocopy", "local", "recursive", "hidden",
+	unpinQuery   = []string{"owner", "together", "force"}
+	removedQuery = []string{"cids", "name", "since", "owner"}
+	addQuery     = []string{"layout", "chunker", "raw-leaves", "progress", "cid-version", "hash", "nocopy", "local", "recursive", "hidden",
 		"wrap-with-directory", "shard", "stream-channels", "format", "no-pin", "pin", "pin-name", "only-hash", "quiet", "quieter", "silent", "encoding"}
 )
 
@@ -63,11 +65,14 @@ func (s *Server) routes() []route {
 		{"GET", "/pins", read, []string{"filter", "local", "cids"}, s.statuses, none},
 		{"GET", "/pins/{cid}", read, []string{"local"}, s.status, none},
 		{"POST", "/pins/{cid}", pin, pinQuery, s.pin, none},
-		{"DELETE", "/pins/{cid}", pin, []string{"owner"}, s.unpin, none},
+		{"DELETE", "/pins/{cid}", pin, unpinQuery, s.unpin, none},
 		{"POST", "/pins/ipfs/{path...}", pin, pinQuery, s.pinPath, none},
-		{"DELETE", "/pins/ipfs/{path...}", pin, []string{"owner"}, s.unpinPath, none},
+		{"DELETE", "/pins/ipfs/{path...}", pin, unpinQuery, s.unpinPath, none},
 		{"POST", "/pins/{cid}/recover", pin, []string{"local"}, s.recover, none},
 		{"POST", "/pins/recover", pin, []string{"local"}, s.recoverAll, none},
+		{"GET", "/removed", read, removedQuery, s.removed, none},
+		{"POST", "/removed/restore", pin, append([]string{"all"}, removedQuery...), s.restore, none},
+		{"GET", "/merges", read, nil, s.merges, none},
 		{"GET", "/allocations", read, []string{"filter", "owner", "allocations"}, s.allocations, none},
 		{"GET", "/allocations/{cid}", read, []string{"owner"}, s.allocation, none},
 		{"POST", "/add", pinset.ScopeAdd, slices.Concat(addQuery, pinQuery), s.add, own},

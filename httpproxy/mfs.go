@@ -67,7 +67,7 @@ func (c *call) keepFiles() error {
 	if !old.Defined() {
 		return nil
 	}
-	if _, _, err := c.s.deps.Pinset.Unpin(c.ctx, old, ""); pinset.KindOf(err) != pinset.KindNotFound {
+	if _, _, err := c.s.deps.Pinset.Unpin(c.ctx, pinset.Removal{CID: old, Force: true}); pinset.KindOf(err) != pinset.KindNotFound {
 		return err
 	}
 	return nil

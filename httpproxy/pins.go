@@ -179,32 +179,34 @@ func (c *call) pinRm() error {
 		return err
 	}
 	var m pinsMessage
+	together := uint64(len(c.args)) // judged before the first goes
 	for _, arg := range c.args {
 		k, err := c.resolve(arg)
 		if err != nil {
 			return err
 		}
-		if err := c.unclaim(k, c.flag("recursive", true)); err != nil {
+		if err := c.unclaim(pinset.Removal{CID: k, Owner: c.grant.Owner, Together: together}, c.flag("recursive", true)); err != nil {
 			return err
 		}
+		together = 0
 		m.Pins = append(m.Pins, e.encode(k))
 	}
 	return c.once(struct{ Pins []string }{m.Pins})
 }
 
-func (c *call) unclaim(k cid.Cid, recursive bool) error {
-	p, err := c.s.deps.Pinset.PinOf(c.ctx, k, c.grant.Owner)
+func (c *call) unclaim(r pinset.Removal, recursive bool) error {
+	p, err := c.s.deps.Pinset.PinOf(c.ctx, r.CID, r.Owner)
 	if err == nil {
 		switch {
 		case p.Mode == pinset.Recursive && !recursive:
-			return kuboError("%s is pinned recursively", k)
+			return kuboError("%s is pinned recursively", r.CID)
 		default:
 			err = c.mayName(p.Name)
 		}
 		if err != nil {
 			return err
 		}
-		_, _, err = c.s.deps.Pinset.Unpin(c.ctx, k, c.grant.Owner)
+		_, _, err = c.s.deps.Pinset.Unpin(c.ctx, r)
 	}
 	if pinset.KindOf(err) == pinset.KindNotFound {
 		return kuboError("not pinned or pinned indirectly")
@@ -267,7 +269,8 @@ func (c *call) move(old pinset.Pin, to cid.Cid, w waiting) error {
 	if !c.flag("unpin", true) {
 		return nil
 	}
-	if _, _, err := c.s.deps.Pinset.Unpin(c.ctx, old.CID, old.Owner); pinset.KindOf(err) != pinset.KindNotFound {
+	gone := pinset.Removal{CID: old.CID, Owner: old.Owner, Force: true} // its successor is there
+	if _, _, err := c.s.deps.Pinset.Unpin(c.ctx, gone); pinset.KindOf(err) != pinset.KindNotFound {
 		return err
 	}
 	return nil

@@ -19,8 +19,9 @@ import (
 // doing it twice is doing it once.
 type Pinset interface {
 	Pin(ctx context.Context, p pinset.Pin) (pinset.Pin, pinset.Receipt, error)
-	// Unpin and PinOf: KindNotFound when this owner has no such pin.
-	Unpin(ctx context.Context, c cid.Cid, owner string) (pinset.Pin, pinset.Receipt, error)
+	// Unpin and PinOf: KindNotFound when this owner has no such pin. Unpin:
+	// KindRefused when too much would go at once.
+	Unpin(ctx context.Context, r pinset.Removal) (pinset.Pin, pinset.Receipt, error)
 	PinOf(ctx context.Context, c cid.Cid, owner string) (pinset.Pin, error)
 }
 

@@ -134,6 +134,19 @@ type Agreement struct {
 	Silent  []peer.ID // not heard lately
 	Count   uint64    // live pins here
 	Digest  string    // of the live pinset here, hex
+	Sides   []Side    // the first is this peer's, and stands alone where all are heard and agree
+	Sync    string    // progress of changes that are being fetched now, for people, or ""
+}
+
+// Side is members that say the same of the pinset, or that are not heard.
+type Side struct {
+	Members []peer.ID
+	Heard   bool      // lately; if not, what follows is what they said last
+	Since   time.Time // from when on they differ, or were not heard; zero for this peer's side
+	Count   uint64    // live pins
+	Digest  string    // hex; "" where they are not heard
+	Lacks   uint64    // changes known to this peer that one of them has not said it knows
+	Unknown uint64    // changes at their end that have not come to this peer, each with what is below it
 }
 
 // Rule is one key of a cluster's policy, as people read and write it.

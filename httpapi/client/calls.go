@@ -195,9 +195,20 @@ func ownerQuery(owner string) url.Values {
 	return url.Values{"owner": {owner}}
 }
 
-// Unpin removes an owner's pin and returns what it was.
-func (c *Client) Unpin(ctx context.Context, id cid.Cid, owner string) (pinset.Pin, pinset.Receipt, error) {
-	return c.change(ctx, request{method: http.MethodDelete, path: "/pins/" + id.String(), query: ownerQuery(owner)})
+// Unpin removes an owner's pin and returns what it was. KindRefused: too much of the
+// pinset would go at once.
+func (c *Client) Unpin(ctx context.Context, r pinset.Removal) (pinset.Pin, pinset.Receipt, error) {
+	q := url.Values{}
+	if r.Owner != "" {
+		q.Set("owner", r.Owner)
+	}
+	if r.Together > 0 {
+		q.Set("together", strconv.FormatUint(r.Together, 10))
+	}
+	if r.Force {
+		q.Set("force", "true")
+	}
+	return c.change(ctx, request{method: http.MethodDelete, path: "/pins/" + r.CID.String(), query: q})
 }
 
 // PinOf returns an owner's pin and the members that shall hold it.

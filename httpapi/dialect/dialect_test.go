@@ -254,20 +254,23 @@ func TestGolden(t *testing.T) {
 		Version: "0.1.0", State: "active", Role: "admin", Tags: []string{"eu"}, Domains: []string{"cz"}, Lent: 100, Used: 5, Phi: 65536, LastHeard: at, Pins: 3, Agrees: true}
 	added := pinset.Added{Path: "a/b", CID: pin.CID, Size: 9}
 	for name, v := range map[string]any{
-		"pin":       json.RawMessage((&Encoder{}).Pin(nil, pin)),
-		"pin_bare":  json.RawMessage((&Encoder{}).Pin(nil, PinReply{Pin: pinset.Pin{CID: testCID(1, "file"), Mode: pinset.Direct}})),
-		"status":    json.RawMessage((&Encoder{}).Status(nil, status)),
-		"peer":      NewPeer(member, []peer.ID{id, other}),
-		"added":     NewAdded(added),
-		"progress":  NewAdded(pinset.Added{Path: "a/b", Bytes: 4}),
-		"link":      NewLink(pinset.Link{Name: "b", CID: pin.CID, Size: 9}),
-		"agreement": NewAgreement(pinset.Agreement{Members: 3, Heard: 2, Agree: 1, Behind: []peer.ID{other}, Count: 5, Digest: "ab"}),
-		"invite":    NewInvite(pinset.Invite{Text: "pinfold-1-…", Addresses: []pinset.TestedAddress{{Address: "/ip4/1.2.3.4/tcp/9096", Public: true}}}),
-		"problem":   NewProblem(pinset.NotFound("pin %s: not in the pinset", pin.CID).WithHint("pinfold pin ls"), 0),
-		"health":    Health{OK: true, Entries: []pinset.HealthEntry{{Code: "ipfs-away", Severity: pinset.SeverityWarning, Title: "the IPFS node does not answer", Do: "start it", Since: at}}},
-		"alert":     Alert{Metric: Metric{Name: "ipfs-away", Peer: id.String()}, Triggered: at, Severity: "warning", Title: "t"},
-		"version":   Version{Version: "0.1.0", Software: "pinfold"},
-		"graph":     Graph{Self: id.String(), Names: map[string]string{id.String(): "home"}, IPFSLinks: map[string][]string{}, Links: map[string][]string{id.String(): {other.String()}}, TrustLinks: map[string]bool{other.String(): true}, ToIPFS: map[string]string{}},
+		"pin":      json.RawMessage((&Encoder{}).Pin(nil, pin)),
+		"pin_bare": json.RawMessage((&Encoder{}).Pin(nil, PinReply{Pin: pinset.Pin{CID: testCID(1, "file"), Mode: pinset.Direct}})),
+		"status":   json.RawMessage((&Encoder{}).Status(nil, status)),
+		"peer":     NewPeer(member, []peer.ID{id, other}),
+		"added":    NewAdded(added),
+		"progress": NewAdded(pinset.Added{Path: "a/b", Bytes: 4}),
+		"link":     NewLink(pinset.Link{Name: "b", CID: pin.CID, Size: 9}),
+		"agreement": NewAgreement(pinset.Agreement{Members: 3, Heard: 2, Agree: 1, Behind: []peer.ID{other}, Count: 5, Digest: "ab", Sync: "synchronising: 4 deltas",
+			Sides: []pinset.Side{{Members: []peer.ID{id}, Heard: true, Count: 5, Digest: "ab"}, {Members: []peer.ID{other}, Heard: true, Since: at, Count: 6, Digest: "cd", Lacks: 2, Unknown: 1}}}),
+		"removed": json.RawMessage((&Encoder{}).Removed(nil, pinset.Removed{Pin: pin.Pin, By: other, At: at, Until: at.AddDate(0, 1, 0)})),
+		"merge":   NewMerge(pinset.Merge{Began: at, Ended: at, From: []pinset.MergeSource{{Author: other, Deltas: 3, Pinned: 2, Removed: 1}}, Contested: []pinset.Contest{{CID: pin.CID, Owner: "alice", Kept: true, Winner: id, Others: []peer.ID{other}}}, More: 1}),
+		"invite":  NewInvite(pinset.Invite{Text: "pinfold-1-…", Addresses: []pinset.TestedAddress{{Address: "/ip4/1.2.3.4/tcp/9096", Public: true}}}),
+		"problem": NewProblem(pinset.NotFound("pin %s: not in the pinset", pin.CID).WithHint("pinfold pin ls"), 0),
+		"health":  Health{OK: true, Entries: []pinset.HealthEntry{{Code: "ipfs-away", Severity: pinset.SeverityWarning, Title: "the IPFS node does not answer", Do: "start it", Since: at}}},
+		"alert":   Alert{Metric: Metric{Name: "ipfs-away", Peer: id.String()}, Triggered: at, Severity: "warning", Title: "t"},
+		"version": Version{Version: "0.1.0", Software: "pinfold"},
+		"graph":   Graph{Self: id.String(), Names: map[string]string{id.String(): "home"}, IPFSLinks: map[string][]string{}, Links: map[string][]string{id.String(): {other.String()}}, TrustLinks: map[string]bool{other.String(): true}, ToIPFS: map[string]string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := json.MarshalIndent(v, "", "  ")
@@ -303,7 +306,8 @@ func TestSmallObjectsSurviveTheWire(t *testing.T) {
 	if got, err := o.Value(); err != nil || cmp.Diff(p, got) != "" {
 		t.Errorf("peer: %v\n%s", err, cmp.Diff(p, got))
 	}
-	a := pinset.Agreement{Members: 1, Heard: 2, Agree: 3, Behind: []peer.ID{testPeer("b")}, Silent: []peer.ID{testPeer("c")}, Count: 4, Digest: "d"}
+	a := pinset.Agreement{Members: 1, Heard: 2, Agree: 3, Behind: []peer.ID{testPeer("b")}, Silent: []peer.ID{testPeer("c")}, Count: 4, Digest: "d", Sync: "s",
+		Sides: []pinset.Side{{Members: []peer.ID{testPeer("b")}, Heard: true, Since: time.Unix(1e9, 0).UTC(), Count: 1, Digest: "e", Lacks: 2, Unknown: 3}}}
 	if got, err := NewAgreement(a).Value(); err != nil || cmp.Diff(a, got) != "" {
 		t.Errorf("agreement: %v\n%s", err, cmp.Diff(a, got))
 	}

@@ -103,12 +103,14 @@ type Agreement struct {
 	Silent  []string `json:"silent"`
 	Count   uint64   `json:"count"`
 	Digest  string   `json:"digest"`
+	Sides   []Side   `json:"sides"`
+	Sync    string   `json:"sync,omitempty"`
 }
 
 // NewAgreement gives an agreement its JSON form.
 func NewAgreement(a pinset.Agreement) Agreement {
 	return Agreement{Members: a.Members, Heard: a.Heard, Agree: a.Agree, Behind: encodePeers(a.Behind),
-		Silent: encodePeers(a.Silent), Count: a.Count, Digest: a.Digest}
+		Silent: encodePeers(a.Silent), Count: a.Count, Digest: a.Digest, Sides: newSides(a.Sides), Sync: a.Sync}
 }
 
 // Value is the inverse of NewAgreement.
@@ -119,7 +121,10 @@ func (o Agreement) Value() (a pinset.Agreement, err error) {
 	if a.Silent, err = decodePeers(o.Silent); err != nil {
 		return a, pinset.Wrap(pinset.KindInternal, err, "read an agreement")
 	}
-	a.Members, a.Heard, a.Agree, a.Count, a.Digest = o.Members, o.Heard, o.Agree, o.Count, o.Digest
+	if a.Sides, err = sidesOf(o.Sides); err != nil {
+		return a, pinset.Wrap(pinset.KindInternal, err, "read an agreement")
+	}
+	a.Members, a.Heard, a.Agree, a.Count, a.Digest, a.Sync = o.Members, o.Heard, o.Agree, o.Count, o.Digest, o.Sync
 	return a, nil
 }
 

@@ -1,5 +1,3 @@
-// Package roster is the membership and the pins as the allocation sees them: what of
-// the records and the policy decides who holds what, and nothing else.
 package roster
 
 import (
