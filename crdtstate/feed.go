@@ -137,21 +137,25 @@ func (f *Feed) collect() (c Changes, some, closed bool) {
 	return c, c.Rescan || c.Authority || len(c.CIDs) > 0, f.closed
 }
 
-func (fs *feeds) notify(o epoch.Outcome) {
+// notify tells of the CIDs that a round changed, and whether members, roles or
+// policy did.
+func (fs *feeds) notify(cids []cid.Cid, authority bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if len(fs.open) == 0 {
-		return
+	for f := range fs.open {
+		f.add(cids, authority)
 	}
-	var cids []cid.Cid
+}
+
+// changedCIDs are those that a round's changes are about.
+func changedCIDs(o epoch.Outcome) []cid.Cid {
+	out := make([]cid.Cid, 0, len(o.Changed))
 	for _, c := range o.Changed {
 		if id := changedCID(c.Key); id.Defined() {
-			cids = append(cids, id)
+			out = append(out, id)
 		}
 	}
-	for f := range fs.open {
-		f.add(cids, o.Control)
-	}
+	return out
 }
 
 // changedCID is the CID that a key is about, undefined for other keys.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -65,9 +66,15 @@ func (s *State) Pin(ctx context.Context, c cid.Cid, owner string) (pinset.Pin, e
 	return pinset.Check(key, cell.Value)
 }
 
-// PinsOf returns all owners' pins of a CID, in the order of their keys.
+// PinsOf returns all owners' pins of a CID, in the order of their keys. The caller
+// must not change them.
 func (s *State) PinsOf(ctx context.Context, c cid.Cid) ([]pinset.Pin, error) {
-	from, to, err := merge.PinsOf(pinset.V1(c))
+	c = pinset.V1(c)
+	have, round := s.lookups.get(c)
+	if have.pinned {
+		return have.pins, ctx.Err()
+	}
+	from, to, err := merge.PinsOf(c)
 	if err != nil {
 		return nil, pinset.Wrap(pinset.KindInvalid, err, "read pins of %s", c)
 	}
@@ -79,7 +86,12 @@ func (s *State) PinsOf(ctx context.Context, c cid.Cid) ([]pinset.Pin, error) {
 		}
 		return err
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	out = slices.Clip(out)
+	s.lookups.keep(c, round, func(l *lookup) { l.pins, l.pinned = out, true })
+	return out, nil
 }
 
 // scan calls f for each record of a range, while no write replaces the epoch.
@@ -171,11 +183,21 @@ func (s *State) pinPage(ctx context.Context, page []pinset.Pin, from, to []byte)
 // Size is the number of bytes of the distinct blocks of a DAG, as a holder
 // recorded it; 0 when nobody did.
 func (s *State) Size(ctx context.Context, c cid.Cid) (uint64, error) {
+	c = pinset.V1(c)
+	have, round := s.lookups.get(c)
+	if have.sized {
+		return have.size, ctx.Err()
+	}
 	cell, err := s.own(ctx, gate.SizeKey(c))
-	if err != nil || cell.Value == nil {
+	var size uint64
+	if err == nil && cell.Value != nil {
+		size, err = gate.DecodeSize(cell.Value)
+	}
+	if err != nil {
 		return 0, err
 	}
-	return gate.DecodeSize(cell.Value)
+	s.lookups.keep(c, round, func(l *lookup) { l.size, l.sized = size, true })
+	return size, nil
 }
 
 // Origin says which delta the value of a key is from: its author and the author's

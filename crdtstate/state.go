@@ -67,13 +67,14 @@ type outside struct {
 // State is the replicated state of one cluster at this peer. Its methods may be
 // called concurrently.
 type State struct {
-	cfg    Config
-	self   peer.ID
-	log    *slog.Logger
-	out    outside
-	lock   *flock.Flock
-	health *health
-	feeds  feeds
+	cfg     Config
+	self    peer.ID
+	log     *slog.Logger
+	out     outside
+	lock    *flock.Flock
+	health  *health
+	feeds   feeds
+	lookups lookups
 
 	// write is held by who works on the epoch; swap is held besides, while the epoch
 	// is replaced, so that readers have one to read.
@@ -231,6 +232,7 @@ func (s *State) Close() error {
 		s.feeds.close()
 		s.closeErr = s.epoch.Close()
 		s.epoch, s.down = nil, errClosed
+		s.lookups.clear()
 		if s.lock != nil {
 			s.closeErr = errors.Join(s.closeErr, s.lock.Close())
 		}
@@ -295,6 +297,7 @@ func (s *State) reopen(ctx context.Context) error {
 		return pinset.Wrap(pinset.KindUnavailable, err, "open the state again")
 	}
 	s.epoch, s.down = e, nil
+	s.lookups.clear()
 	s.health.well()
 	s.flusher.received()
 	s.log.Info("store opened again after a failure")
@@ -320,6 +323,8 @@ func (s *State) publish(o epoch.Outcome) error {
 	if err != nil {
 		return err
 	}
+	changed := changedCIDs(o)
+	s.lookups.forget(changed)
 	s.view.Store(&view{summarise(e), auth})
 	s.health.forks(o.Forks)
 	s.vectorM.Lock()
@@ -327,7 +332,7 @@ func (s *State) publish(o epoch.Outcome) error {
 	for a := range e.Lately() {
 		s.vector[a.ID] = a.Seq
 	}
-	s.feeds.notify(o)
+	s.feeds.notify(changed, o.Control)
 	return nil
 }
 

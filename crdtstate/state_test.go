@@ -103,3 +103,33 @@ func TestACrashBeforeTheMark(t *testing.T) {
 		t.Errorf("the mark is %q, %v", raw, err)
 	}
 }
+
+// What was read is not what is said after it changed, whoever changed it.
+func TestPinsOfAndSizeAfterAChange(t *testing.T) {
+	ctx := context.Background()
+	c := crdtstatetest.New(t, 2)
+	s := c.All()
+	p := crdtstatetest.Pin(1)
+	look := func(what string, names int, size uint64) {
+		t.Helper()
+		for range 2 {
+			pins, err := s[0].PinsOf(ctx, p.CID)
+			if err != nil || len(pins) != names || names > 0 && pins[0].Name != p.Name {
+				t.Errorf("%s: pins %+v, %v, want %d called %q", what, pins, err, names, p.Name)
+			}
+			if n, err := s[0].Size(ctx, p.CID); err != nil || n != size {
+				t.Errorf("%s: size %d, %v, want %d", what, n, err, size)
+			}
+		}
+	}
+	look("before", 0, 0)
+	c.Commit(s[0], crdtstatetest.PinOp(p))
+	look("pinned here", 1, 0)
+	c.Pull(s[1], s[0])
+	p.Name = "another"
+	c.Commit(s[1], crdtstatetest.PinOp(p), crdtstate.SizeOp(p.CID, 7))
+	c.Pull(s[0], s[1])
+	look("pinned again there", 1, 7)
+	c.Commit(s[0], crdtstatetest.UnpinOp(p))
+	look("unpinned", 0, 7)
+}
