@@ -1,14 +1,11 @@
 package canon
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"reflect"
 	"strings"
 
 	"github.com/fxamacker/cbor/v2"
-	"github.com/ipfs/go-cid"
 )
 
 // ErrNotCanonical is returned for bytes that are not the one encoding of a
@@ -28,9 +25,9 @@ var (
 	dec = must(cbor.DecOptions{
 		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
 		IndefLength:       cbor.IndefLengthForbidden,
-		MaxNestedLevels:   16,
-		MaxArrayElements:  65536,
-		MaxMapPairs:       4096,
+		MaxNestedLevels:   maxNested,
+		MaxArrayElements:  maxArray,
+		MaxMapPairs:       maxPairs,
 		DefaultMapType:    reflect.TypeFor[map[string]any](),
 		UTF8:              cbor.UTF8RejectInvalid,
 		FieldNameMatching: cbor.FieldNameMatchingCaseSensitive,
@@ -50,58 +47,6 @@ func Marshal(v any) ([]byte, error) { return enc.Marshal(v) }
 // Unmarshal decodes b into v. It does not check that b is canonical: use it for
 // bytes that Check has passed before they were stored.
 func Unmarshal(b []byte, v any) error { return dec.Unmarshal(b, v) }
-
-// Check says whether b is the canonical encoding of some value. Errors wrap
-// ErrNotCanonical.
-func Check(b []byte) error {
-	var v any
-	if err := dec.Unmarshal(b, &v); err != nil {
-		return fmt.Errorf("%w: %v", ErrNotCanonical, err)
-	}
-	if err := checkValue(v); err != nil {
-		return err
-	}
-	again, err := enc.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("%w: %v", ErrNotCanonical, err)
-	}
-	if !bytes.Equal(again, b) {
-		return ErrNotCanonical
-	}
-	return nil
-}
-
-func checkValue(v any) error {
-	switch v := v.(type) {
-	case nil, bool, uint64, int64, string, []byte:
-		return nil
-	case []any:
-		for _, e := range v {
-			if err := checkValue(e); err != nil {
-				return err
-			}
-		}
-		return nil
-	case map[string]any:
-		for _, e := range v {
-			if err := checkValue(e); err != nil {
-				return err
-			}
-		}
-		return nil
-	case cbor.Tag:
-		raw, ok := v.Content.([]byte)
-		if v.Number != 42 || !ok || len(raw) < 2 || raw[0] != 0 {
-			return fmt.Errorf("%w: tag %d", ErrNotCanonical, v.Number)
-		}
-		if _, err := cid.Cast(raw[1:]); err != nil {
-			return fmt.Errorf("%w: link: %v", ErrNotCanonical, err)
-		}
-		return nil
-	default:
-		return fmt.Errorf("%w: a %T", ErrNotCanonical, v)
-	}
-}
 
 // MarshalKeeping encodes the struct v together with the unknown fields that
 // UnmarshalKeeping found in an earlier version of it.
@@ -134,17 +79,21 @@ func UnmarshalKeeping(b []byte, v any) (Extra, error) {
 	if err := dec.Unmarshal(b, v); err != nil {
 		return nil, err
 	}
+	t := reflect.TypeOf(v).Elem()
+	names := make([]string, 0, 16)
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("cbor"), ",")
+		names = append(names, name)
+	}
+	if !unknown(b, names) {
+		return nil, nil
+	}
 	var all map[string]cbor.RawMessage
 	if err := dec.Unmarshal(b, &all); err != nil {
 		return nil, err
 	}
-	t := reflect.TypeOf(v).Elem()
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("cbor"), ",")
+	for _, name := range names {
 		delete(all, name)
-	}
-	if len(all) == 0 {
-		return nil, nil
 	}
 	return all, nil
 }
