@@ -8,7 +8,6 @@ import (
 	"iter"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -169,17 +168,18 @@ type change struct {
 
 // ledger is the part of the store that belongs to one cluster. Puts are synced
 // when they return; those that arrive during a sync share the next one. Notes are
-// synced with the next put, or by flush.
+// written and synced with the next put, or by flush.
 type ledger struct {
 	store   ds.Batching
 	cluster string
 	items   ds.Key
 	turns   *Turns
+	recent  *recent
 
-	commit sync.Mutex // held while a group is written
-	mu     sync.Mutex // guards next
-	next   *group
-	noted  atomic.Bool // something is not synced
+	commit   sync.Mutex // held while anything is written
+	unsynced bool       // guarded by commit: something was written and not synced
+	mu       sync.Mutex // guards next
+	next     *group
 }
 
 type group struct {
@@ -193,7 +193,7 @@ var clustersKey = ds.NewKey("/tracker/clusters")
 // openLedger returns a cluster's ledger, and makes all clusters that have one in
 // the store known to turns.
 func openLedger(ctx context.Context, store ds.Batching, cluster string, turns *Turns) (*ledger, error) {
-	l := &ledger{store: store, cluster: cluster, items: itemsKey(cluster), turns: turns, next: &group{}}
+	l := &ledger{store: store, cluster: cluster, items: itemsKey(cluster), turns: turns, recent: newRecent(), next: &group{}}
 	if err := store.Put(ctx, clustersKey.ChildString(cluster), []byte{}); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
@@ -217,6 +217,9 @@ func openLedger(ctx context.Context, store ds.Batching, cluster string, turns *T
 func itemsKey(cluster string) ds.Key { return ds.NewKey("/tracker/items/" + cluster) }
 
 func (l *ledger) get(ctx context.Context, k key) (entry, error) {
+	if e, known := l.recent.get(k); known {
+		return e, ctx.Err()
+	}
 	return getEntry(ctx, l.store, l.items.ChildString(k.text()))
 }
 
@@ -256,22 +259,24 @@ func (l *ledger) put(ctx context.Context, changes ...change) error {
 	return g.err
 }
 
-// note writes a change that a crash may undo: one look at the node finds it again.
+// note takes a change that a crash may undo: one look at the node finds it again.
 func (l *ledger) note(ctx context.Context, c change) error {
-	l.noted.Store(true)
+	if l.recent.note(c) {
+		return nil
+	}
+	l.commit.Lock()
+	defer l.commit.Unlock()
 	return l.apply(ctx, []change{c})
 }
 
-// flush syncs what was noted.
+// flush writes and syncs what was noted.
 func (l *ledger) flush(ctx context.Context) error {
-	if !l.noted.Swap(false) {
+	l.commit.Lock()
+	defer l.commit.Unlock()
+	if !l.unsynced && !l.recent.pending() {
 		return nil
 	}
-	if err := l.store.Sync(ctx, l.items); err != nil {
-		l.noted.Store(true)
-		return fmt.Errorf("sync ledger: %w", err)
-	}
-	return nil
+	return l.write(ctx, nil)
 }
 
 func (l *ledger) write(ctx context.Context, changes []change) error {
@@ -281,10 +286,23 @@ func (l *ledger) write(ctx context.Context, changes []change) error {
 	if err := l.store.Sync(ctx, l.items); err != nil {
 		return fmt.Errorf("sync ledger: %w", err)
 	}
+	l.unsynced = false
 	return nil
 }
 
+// apply writes the notes and then the changes. The caller holds l.commit.
 func (l *ledger) apply(ctx context.Context, changes []change) error {
+	all := l.recent.with(changes)
+	if len(all) == 0 {
+		return nil
+	}
+	l.unsynced = true
+	err := l.batch(ctx, all)
+	l.recent.wrote(all, err)
+	return err
+}
+
+func (l *ledger) batch(ctx context.Context, changes []change) error {
 	b, err := l.store.Batch(ctx)
 	if err != nil {
 		return fmt.Errorf("write ledger: %w", err)
@@ -319,6 +337,10 @@ type item struct {
 // all streams the ledger in the order of key.text(), as it was at the start.
 func (l *ledger) all(ctx context.Context) iter.Seq2[item, error] {
 	return func(yield func(item, error) bool) {
+		if err := l.settle(ctx); err != nil {
+			yield(item{}, err)
+			return
+		}
 		res, err := l.store.Query(ctx, query.Query{Prefix: l.items.String(), Orders: []query.Order{query.OrderByKey{}}})
 		if err != nil {
 			yield(item{}, fmt.Errorf("list ledger: %w", err))
@@ -339,6 +361,13 @@ func (l *ledger) all(ctx context.Context) iter.Seq2[item, error] {
 			}
 		}
 	}
+}
+
+// settle writes what was noted, for who reads the store.
+func (l *ledger) settle(ctx context.Context) error {
+	l.commit.Lock()
+	defer l.commit.Unlock()
+	return l.apply(ctx, nil)
 }
 
 func readItem(r query.Result) (item, error) {

@@ -82,7 +82,9 @@ func (t *Tracker) Run(ctx context.Context) error {
 			return pinset.Wrap(pinset.KindUnavailable, err, "start tracker")
 		}
 		t.acct.load(it.entry)
+		t.ledger.recent.load(it.key)
 	}
+	t.ledger.recent.loaded()
 	changes := make(chan Changes)
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return t.listen(gctx, changes) })
@@ -91,10 +93,12 @@ func (t *Tracker) Run(ctx context.Context) error {
 	g.Go(func() error { return t.sweepAlways(gctx) })
 	g.Go(func() error { return t.probe(gctx) })
 	err := g.Wait()
+	// What is not written now is found again by one look at the node.
+	flushed := t.ledger.flush(context.WithoutCancel(ctx))
 	if ctx.Err() != nil {
 		return nil
 	}
-	return err
+	return errors.Join(err, flushed)
 }
 
 // poke wakes the owner of a channel of one element.
