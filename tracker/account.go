@@ -149,6 +149,13 @@ type diskSource interface {
 	RepoStat(ctx context.Context) (pinset.RepoStat, error)
 }
 
+// fresh says whether the last answer about the disk is good enough.
+func (a *account) fresh() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.statAt.IsZero() && time.Since(a.statAt) < statTime
+}
+
 // refresh asks about the disk again when the last answer is old.
 func (a *account) refresh(ctx context.Context, disk diskSource) error {
 	a.mu.Lock()

@@ -171,6 +171,9 @@ func (t *Tracker) room(ctx context.Context, r *run, e entry) room {
 
 // askDisk asks the node how full the disk is, unless it has just said so.
 func (t *Tracker) askDisk(ctx context.Context) {
+	if t.acct.fresh() {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.CallTime)
 	defer cancel()
 	t.diskFault(t.acct.refresh(ctx, t.deps.Node))

@@ -105,12 +105,8 @@ const (
 
 // write takes a round's changes in and puts them into its batch.
 func (a *agreement) write(b *kv.Batch, round uint64, added, removed []lthash.Seed) {
-	for _, s := range added {
-		a.sum.Add(s)
-	}
-	for _, s := range removed {
-		a.sum.Remove(s)
-	}
+	a.sum.Add(added...)
+	a.sum.Remove(removed...)
 	if round-a.full >= slots || len(added)+len(removed) > slotSeeds || a.full == 0 {
 		a.full = round
 		b.Put([]byte{sumKey}, append(binary.BigEndian.AppendUint64(nil, round), a.sum[:]...))

@@ -32,21 +32,27 @@ func Of(key string, value []byte) Seed {
 	return sha256.Sum256(b)
 }
 
-// Add puts an element into the set.
-func (s *Sum) Add(e Seed) {
-	lanes := expand(e)
-	for i := 0; i < Size; i += 8 {
-		a, b := binary.LittleEndian.Uint64(s[i:]), binary.LittleEndian.Uint64(lanes[i:])
-		binary.LittleEndian.PutUint64(s[i:], ((a&low)+(b&low))^((a^b)&high))
+// Add puts elements into the set.
+func (s *Sum) Add(elements ...Seed) {
+	var lanes [Size]byte
+	for _, e := range elements {
+		expand(e, &lanes)
+		for i := 0; i < Size; i += 8 {
+			a, b := binary.LittleEndian.Uint64(s[i:]), binary.LittleEndian.Uint64(lanes[i:])
+			binary.LittleEndian.PutUint64(s[i:], ((a&low)+(b&low))^((a^b)&high))
+		}
 	}
 }
 
-// Remove takes an element out of the set.
-func (s *Sum) Remove(e Seed) {
-	lanes := expand(e)
-	for i := 0; i < Size; i += 8 {
-		a, b := binary.LittleEndian.Uint64(s[i:]), binary.LittleEndian.Uint64(lanes[i:])
-		binary.LittleEndian.PutUint64(s[i:], ((a|high)-(b&low))^((a^^b)&high))
+// Remove takes elements out of the set.
+func (s *Sum) Remove(elements ...Seed) {
+	var lanes [Size]byte
+	for _, e := range elements {
+		expand(e, &lanes)
+		for i := 0; i < Size; i += 8 {
+			a, b := binary.LittleEndian.Uint64(s[i:]), binary.LittleEndian.Uint64(lanes[i:])
+			binary.LittleEndian.PutUint64(s[i:], ((a|high)-(b&low))^((a^^b)&high))
+		}
 	}
 }
 
@@ -62,8 +68,7 @@ const (
 
 // expand is BLAKE3 in its extendable mode over the seed. The seed fits in one
 // chunk, so the output's blocks come straight from the root node.
-func expand(e Seed) *[Size]byte {
-	var out [Size]byte
+func expand(e Seed, out *[Size]byte) {
 	n := guts.CompressChunk(e[:], &guts.IV, 0, 0)
 	n.Flags |= guts.FlagRoot
 	const step = guts.MaxSIMD * guts.BlockSize
@@ -71,5 +76,4 @@ func expand(e Seed) *[Size]byte {
 		n.Counter = uint64(i / guts.BlockSize)
 		guts.CompressBlocks((*[step]byte)(out[i:]), n)
 	}
-	return &out
 }
