@@ -3,6 +3,7 @@ package kv
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/dgraph-io/badger"
 	"github.com/dgraph-io/badger/options"
@@ -36,6 +37,54 @@ const badgerTable = 6 << 20
 type badgerDB struct {
 	ds *dsbadger.Datastore
 	db *badger.DB
+
+	mu  sync.Mutex // guards now and what is in it
+	now *snapshot  // nil: nobody has read since the last write
+}
+
+// snapshot is a transaction that all who read between two writes share. To begin
+// and end one costs about as much as a look into the memory tables: badger tells
+// a goroutine of both, and waits for a write that is under way.
+type snapshot struct {
+	tx    *badger.Txn
+	users int
+	old   bool // something was written after it
+}
+
+// view calls f with what the last finished Apply left, or something newer.
+func (b *badgerDB) view(f func(tx *badger.Txn) error) error {
+	b.mu.Lock()
+	if b.now == nil {
+		b.now = &snapshot{tx: b.db.NewTransaction(false)}
+	}
+	s := b.now
+	s.users++
+	b.mu.Unlock()
+	defer func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		s.users--
+		s.end()
+	}()
+	return f(s.tx)
+}
+
+// renew makes those who read from now on see what was written.
+func (b *badgerDB) renew() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.now != nil {
+		b.now.old = true
+		b.now.end()
+		b.now = nil
+	}
+}
+
+// end ends the transaction when nobody will use it any more.
+func (s *snapshot) end() {
+	if s.old && s.users == 0 {
+		s.tx.Discard()
+	}
 }
 
 func openBadger(dir string) (DB, error) {
@@ -43,11 +92,11 @@ func openBadger(dir string) (DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open badger: %w", err)
 	}
-	return &badgerDB{d, d.DB}, nil
+	return &badgerDB{ds: d, db: d.DB}, nil
 }
 
 func (b *badgerDB) Get(key []byte) (value []byte, err error) {
-	err = b.db.View(func(tx *badger.Txn) error {
+	err = b.view(func(tx *badger.Txn) error {
 		item, err := tx.Get(key)
 		if err != nil {
 			return err
@@ -65,7 +114,7 @@ func (b *badgerDB) Get(key []byte) (value []byte, err error) {
 }
 
 func (b *badgerDB) Scan(from, to []byte, f func(key, value []byte) bool) error {
-	err := b.db.View(func(tx *badger.Txn) error {
+	err := b.view(func(tx *badger.Txn) error {
 		opt := badger.DefaultIteratorOptions
 		opt.PrefetchValues = false
 		opt.Prefix = shared(from, to)
@@ -104,7 +153,9 @@ func shared(from, to []byte) []byte {
 }
 
 func (b *badgerDB) Apply(batch *Batch, durable bool) error {
-	if err := b.write(batch.entries); err != nil {
+	err := b.write(batch.entries)
+	b.renew() // also after an error: part of it may be there
+	if err != nil {
 		return fmt.Errorf("write badger: %w", err)
 	}
 	if !durable {
@@ -146,4 +197,7 @@ func set(tx *badger.Txn, e entry) error {
 	return tx.Set(e.key, e.value)
 }
 
-func (b *badgerDB) Close() error { return b.ds.Close() }
+func (b *badgerDB) Close() error {
+	b.renew()
+	return b.ds.Close()
+}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -99,6 +101,56 @@ func compare(t *testing.T, db DB, rng *rand.Rand, want map[string][]byte) {
 		if keys = keys[:min(len(keys), stop)]; err != nil || !slices.Equal(keys, got) {
 			t.Fatalf("scan %q to %q: %q, %v; want %q", r[0], r[1], got, err, keys)
 		}
+	}
+}
+
+// Who reads while others write sees whole batches, and after Apply its batch.
+func TestReadersBesideAWriter(t *testing.T) {
+	for _, kind := range []string{Memory, Badger, Pebble} {
+		t.Run(kind, func(t *testing.T) {
+			db, err := Open(kind, t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			put := func(v byte) {
+				var b Batch
+				b.Put([]byte("a"), []byte{v})
+				b.Put([]byte("b"), []byte{v})
+				if err := db.Apply(&b, false); err != nil {
+					t.Error(err)
+				}
+			}
+			put(0)
+			var done atomic.Bool
+			var readers sync.WaitGroup
+			for range 4 {
+				readers.Go(func() {
+					last := byte(0)
+					for !done.Load() {
+						var seen []byte
+						if err := db.Scan([]byte("a"), []byte("c"), func(_, v []byte) bool { seen = append(seen, v...); return true }); err != nil {
+							t.Error(err)
+						}
+						if len(seen) != 2 || seen[0] != seen[1] || seen[0] < last {
+							t.Errorf("read %v after %d", seen, last)
+							return
+						}
+						last = seen[0]
+					}
+				})
+			}
+			for v := byte(1); v < 200; v++ {
+				put(v)
+				if got, err := db.Get([]byte("b")); err != nil || got[0] != v {
+					t.Errorf("read %v, %v after %d was written", got, err, v)
+				}
+			}
+			done.Store(true)
+			readers.Wait()
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
