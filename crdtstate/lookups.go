@@ -17,11 +17,11 @@ import (
 type lookups struct {
 	mu         sync.Mutex
 	rounds     uint64 // that ended
-	young, old map[cid.Cid]lookup
+	young, old map[cid.Cid]looked
 }
 
-// lookup is what is known of one CID.
-type lookup struct {
+// looked is what is known of one CID.
+type looked struct {
 	pins   []pinset.Pin
 	pinned bool // pins are known
 	size   uint64
@@ -32,7 +32,7 @@ type lookup struct {
 const maxLookups = 2048
 
 // get returns what is known, and the round to keep more under.
-func (l *lookups) get(c cid.Cid) (have lookup, round uint64) {
+func (l *lookups) get(c cid.Cid) (have looked, round uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	have, ok := l.young[c]
@@ -43,7 +43,7 @@ func (l *lookups) get(c cid.Cid) (have lookup, round uint64) {
 }
 
 // keep adds to what is known of a CID, unless a round has ended meanwhile.
-func (l *lookups) keep(c cid.Cid, round uint64, add func(*lookup)) {
+func (l *lookups) keep(c cid.Cid, round uint64, add func(*looked)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if round != l.rounds {
@@ -55,7 +55,7 @@ func (l *lookups) keep(c cid.Cid, round uint64, add func(*lookup)) {
 	}
 	add(&have)
 	if len(l.young) >= maxLookups || l.young == nil {
-		l.young, l.old = map[cid.Cid]lookup{}, l.young
+		l.young, l.old = map[cid.Cid]looked{}, l.young
 	}
 	l.young[c] = have
 }

@@ -16,14 +16,14 @@ func numbered(n int) cid.Cid {
 	return c
 }
 
-func size(n uint64) func(*lookup) { return func(l *lookup) { l.size, l.sized = n, true } }
+func size(n uint64) func(*looked) { return func(l *looked) { l.size, l.sized = n, true } }
 
 func TestLookupsForgetWhatARoundChanged(t *testing.T) {
 	var l lookups
 	a, b := numbered(1), numbered(2)
 	_, round := l.get(a)
 	l.keep(a, round, size(1))
-	l.keep(a, round, func(l *lookup) { l.pins, l.pinned = []pinset.Pin{{CID: a}}, true })
+	l.keep(a, round, func(l *looked) { l.pins, l.pinned = []pinset.Pin{{CID: a}}, true })
 	l.keep(b, round, size(2))
 	if have, _ := l.get(a); !have.sized || have.size != 1 || !have.pinned || len(have.pins) != 1 {
 		t.Errorf("kept %+v, want size and pin", have)

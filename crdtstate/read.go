@@ -90,7 +90,7 @@ func (s *State) PinsOf(ctx context.Context, c cid.Cid) ([]pinset.Pin, error) {
 		return nil, err
 	}
 	out = slices.Clip(out)
-	s.lookups.keep(c, round, func(l *lookup) { l.pins, l.pinned = out, true })
+	s.lookups.keep(c, round, func(l *looked) { l.pins, l.pinned = out, true })
 	return out, nil
 }
 
@@ -196,7 +196,7 @@ func (s *State) Size(ctx context.Context, c cid.Cid) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	s.lookups.keep(c, round, func(l *lookup) { l.size, l.sized = size, true })
+	s.lookups.keep(c, round, func(l *looked) { l.size, l.sized = size, true })
 	return size, nil
 }
 
