@@ -76,7 +76,7 @@ func app(s Streams) *cli.App {
 			addCommand(), pinCommand(), statusCommand(), peersCommand(), recoverCommand(),
 			mirrorCommand(), explainCommand(), planCommand(), balanceCommand(), auditCommand(), receiptCommand(),
 			getCommand(), catCommand(), lsCommand(), gcCommand(),
-			idCommand(), healthCommand(), tokenCommand(), configCommand(), testnetCommand(), versionCommand(),
+			idCommand(), healthCommand(), tokenCommand(), bridgeCommand(), configCommand(), testnetCommand(), versionCommand(),
 		},
 		Reader: s.In, Writer: s.Out, ErrWriter: s.Err,
 		HideVersion:           true,

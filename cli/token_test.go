@@ -1,53 +1,15 @@
 package cli
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/pinfold/pinfold/daemon"
 	"github.com/pinfold/pinfold/httpapi/dialect"
 )
 
-// peerWithCommands runs a peer over the embedded node, and returns what runs command
-// lines against it.
-func peerWithCommands(t *testing.T) func(args ...string) (code int, stdout, stderr string) {
-	t.Helper()
-	parent, err := os.MkdirTemp("", "pfc") // short: unix sockets want it
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(parent) })
-	dir := filepath.Join(parent, "p")
-	d, err := daemon.New(t.Context(), daemon.Options{Dir: daemon.Dir(dir), Version: "test", Flags: map[string]string{
-		"name": "p1", "give": "1GB", "network.listen": "/ip4/127.0.0.1/tcp/0", "network.mdns": "false", "network.port_map": "false", "network.relay": "false",
-		"api.listen": "", "proxy.listen": "", "ipfs.node": "embedded", "ipfs.listen": "/ip4/127.0.0.1/tcp/0",
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- d.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Errorf("daemon: %v", err)
-		}
-	})
-	return func(args ...string) (int, string, string) {
-		var out, errs bytes.Buffer
-		code := Run(t.Context(), append([]string{"pinfold", "--dir", dir}, args...), Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
-		return code, out.String(), errs.String()
-	}
-}
-
 func TestTokenCommands(t *testing.T) {
-	run := peerWithCommands(t)
+	run := startPeer(t, "p1", "").run
 	for _, tc := range []struct {
 		args string
 		code int

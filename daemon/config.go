@@ -64,6 +64,7 @@ type ProxyConfig struct {
 	Anonymous   []string // scopes of who asks on loopback without a token
 	Origins     []string // web pages that may call it
 	Hosts       []string // further names of it
+	Members     bool     // for members with a token of their key, over the private network
 	KeepFiles   bool     // pin the root of Kubo's mutable file system
 	TLS         bool     // speak TLS on Listen
 	Certificate string   // file, PEM; "" is one that is made here
@@ -102,7 +103,7 @@ func Defaults() Config {
 		},
 		API: APIConfig{Listen: "127.0.0.1:9094"},
 		Proxy: ProxyConfig{
-			Listen:    "127.0.0.1:9095",
+			Listen: "127.0.0.1:9095", Members: true,
 			Anonymous: []string{string(pinset.ScopeAdd), string(pinset.ScopeFiles), string(pinset.ScopeGC), string(pinset.ScopePin), string(pinset.ScopeRead)},
 		},
 		State:   StateConfig{Store: "badger"},

@@ -14,7 +14,7 @@ import (
 // openProxy binds the IPFS-shaped door, unless nothing is to listen there.
 func (d *Daemon) openProxy(context.Context) (err error) {
 	at := d.cfg.Proxy
-	if at.Listen == "" && at.Socket == "" {
+	if at.Listen == "" && at.Socket == "" && !at.Members {
 		return nil
 	}
 	p := d.peer
@@ -44,6 +44,9 @@ func (d *Daemon) openProxy(context.Context) (err error) {
 	default:
 		d.log.Warn("the IPFS node's RPC is not offered: the node has no blocks to show")
 		return nil
+	}
+	if at.Members {
+		deps.Lines, deps.AuthorisePeer = p.network.Lines(), d.authorisePeer
 	}
 	d.proxy, err = httpproxy.New(cfg, deps)
 	if err != nil {

@@ -74,6 +74,7 @@ func table() []setting {
 		{key: "proxy.origins", doc: "web pages that may call it, as https://example.org", of: func(c *Config) value { return (*list)(&c.Proxy.Origins) }},
 		{key: "proxy.hosts", doc: "further names under which it is reached", of: func(c *Config) value { return (*list)(&c.Proxy.Hosts) }},
 		{key: "proxy.keep_files", doc: "keep Kubo's files (MFS) in the cluster: their root is pinned at each change through this door", of: func(c *Config) value { return (*flag)(&c.Proxy.KeepFiles) }},
+		{key: "proxy.members", doc: "offer it to members over the private network, each with what a token for its key says", of: func(c *Config) value { return (*flag)(&c.Proxy.Members) }},
 		{key: "proxy.tls", doc: "speak TLS there, with the certificate below or one that is made here", of: func(c *Config) value { return (*flag)(&c.Proxy.TLS) }},
 		{key: "proxy.certificate", doc: "file with the certificate, PEM", of: func(c *Config) value { return (*word)(&c.Proxy.Certificate) }},
 		{key: "proxy.certificate_key", doc: "file with its key, PEM", of: func(c *Config) value { return (*word)(&c.Proxy.Key) }},

@@ -16,6 +16,7 @@ import (
 // has no slash at its end.
 type Rules struct {
 	Socket  bool     // a unix socket
+	Peers   bool     // lines of peers that have proved their keys: RemoteAddr is the peer's id
 	Remote  bool     // listens beyond loopback
 	Port    string   // of the listener
 	Hosts   []string // further names of it

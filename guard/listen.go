@@ -21,7 +21,7 @@ const maxSocket = 100
 type Door struct {
 	net.Listener
 	Rules Rules
-	Addr  string // a socket's path, or http://host:port, or https://host:port
+	Addr  string // a socket's path, or http://host:port, or https://host:port, or /p2p/ID
 }
 
 // Listen says how doors of one kind are opened.
@@ -78,6 +78,13 @@ func (l Listen) explain(addr string, err error) error {
 			Hint: fmt.Sprintf("`ss -ltnp 'sport = :%s'` names it; or set %s.listen to another port", port, l.Name), Err: err}, "%s address %s", l.Name, addr)
 	}
 	return pinset.Wrap(pinset.KindUnavailable, err, "listen on %s address %s", l.Name, addr)
+}
+
+// Peers is the door of those who come over the private network. Nobody is at home
+// there but by key or token; what web pages could reach it by is checked as beyond
+// loopback.
+func (l Listen) Peers(lines net.Listener) Door {
+	return Door{lines, Rules{Peers: true, Remote: true, Port: "none", Origins: lower(l.Origins)}, "/p2p/" + lines.Addr().String()}
 }
 
 // Socket makes a unix socket in a private directory and moves it to its place when

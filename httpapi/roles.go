@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"iter"
+	"net"
 	"time"
 
 	"github.com/ipfs/boxo/files"
@@ -120,6 +121,7 @@ type Cluster struct {
 	Audit     Audit
 	Allocate  func(pinset.Pin) []peer.ID // holders in rank order
 	Remove    func(context.Context, peer.ID) error
+	Dial      func(context.Context, peer.ID) (net.Conn, error) // to a member's IPFS-shaped door
 }
 
 // Setting is one key of the daemon's configuration.

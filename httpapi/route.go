@@ -91,6 +91,7 @@ func (s *Server) routes() []route {
 		{"POST", "/cluster/invite", admin, nil, s.invite, none},
 		{"POST", "/cluster/leave", admin, nil, s.leave, none},
 		{"POST", "/peers/{id}/replace", admin, []string{"by"}, s.replace, none},
+		{"POST", "/peers/{id}/line", admin, nil, s.line, none},
 		{"POST", "/pause", admin, []string{"for"}, s.pause, none},
 		{"POST", "/resume", admin, nil, s.resume, none},
 		{"GET", "/tokens", admin, nil, s.tokens, none},

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/pinfold/pinfold/guard"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -137,6 +139,8 @@ func (c *call) authorise(rules guard.Rules) error {
 		err = pinset.Errorf(pinset.KindUnauthorised, "this door knows no tokens")
 	case err == nil && given:
 		c.grant, err = c.s.deps.Authorise(c.ctx, token)
+	case err == nil && rules.Peers:
+		c.grant, err = c.peer()
 	case err == nil && !rules.Remote:
 		c.grant = guard.Grant{User: "who asks without a token", Scopes: c.s.cfg.Anonymous}
 	}
@@ -152,6 +156,20 @@ func (c *call) authorise(rules guard.Rules) error {
 		return forbidden("%s is not offered here without scope %s: %s has %v", c.cmd.name, c.cmd.scope, user(c.grant), c.grant.Scopes)
 	}
 	return forbidden("%s needs scope %s: %s has %v", c.cmd.name, c.cmd.scope, user(c.grant), c.grant.Scopes)
+}
+
+// peer is what the member may do whose line this is.
+func (c *call) peer() (guard.Grant, error) {
+	id, err := peer.Decode(c.r.RemoteAddr)
+	if err != nil {
+		return guard.Grant{}, err
+	}
+	g, err := c.s.deps.AuthorisePeer(c.ctx, id)
+	if err != nil {
+		return g, pinset.Errorf(pinset.KindUnauthorised, "peer %s has no rights here: %v", id, err).
+			WithHint("at the member that offers it: pinfold token add NOTE --peer NAME --scope read")
+	}
+	return g, nil
 }
 
 func user(g guard.Grant) string {

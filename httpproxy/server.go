@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -48,6 +49,10 @@ type Deps struct {
 	Kubo      Kubo
 	Blocks    Blocks
 	Authorise guard.Authorise // nil: no token is good
+	// Lines are the private network's, from members who have proved their keys, and
+	// AuthorisePeer what such a key may do. Nil: nobody comes that way.
+	Lines         net.Listener
+	AuthorisePeer func(context.Context, peer.ID) (guard.Grant, error)
 	// Copies that a pin gets when it asks for no number; -1: one at every member.
 	Copies func() int
 }
@@ -58,6 +63,7 @@ type Server struct {
 	deps     Deps
 	commands map[string]*command
 	doors    guard.Doors
+	lines    guard.Doors // of doors' kind, and served with them
 	log      *slog.Logger
 	mfs      mfs
 }
@@ -82,6 +88,9 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if s.doors, err = listen.Open(cfg.Socket, cfg.Listen); err != nil {
 		return nil, err
 	}
+	if deps.Lines != nil {
+		s.lines = guard.Doors{listen.Peers(deps.Lines)}
+	}
 	return s, nil
 }
 
@@ -91,11 +100,13 @@ func (s *Server) Addrs() []string { return s.doors.Addrs() }
 
 // Close gives the listeners back. Run does it by itself; it is for a Server that
 // never ran.
-func (s *Server) Close() error { return s.doors.Close() }
+func (s *Server) Close() error { return s.all().Close() }
+
+func (s *Server) all() guard.Doors { return slices.Concat(s.doors, s.lines) }
 
 // Run serves until ctx ends or a listener fails, then ends the answers under way
 // and waits for them.
-func (s *Server) Run(ctx context.Context) error { return s.doors.Serve(ctx, s.serverFor) }
+func (s *Server) Run(ctx context.Context) error { return s.all().Serve(ctx, s.serverFor) }
 
 func (s *Server) serverFor(ctx context.Context, d guard.Door) *http.Server {
 	return &http.Server{

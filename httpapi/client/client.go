@@ -68,7 +68,8 @@ type request struct {
 	query        url.Values
 	kind         string // Content-Type of body
 	body         io.Reader
-	trailers     bool // errors of the body's data come in trailers
+	trailers     bool   // errors of the body's data come in trailers
+	upgrade      string // what the connection shall become; "": nothing
 }
 
 // send returns an answer that is no error. Its body must be closed.
@@ -91,6 +92,10 @@ func (c *Client) send(ctx context.Context, q request) (*http.Response, error) {
 	}
 	if q.trailers {
 		r.Header.Set("TE", "trailers")
+	}
+	if q.upgrade != "" {
+		r.Header.Set("Connection", "Upgrade")
+		r.Header.Set("Upgrade", q.upgrade)
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {

@@ -28,3 +28,7 @@ type MadeToken struct {
 	Token
 	Text string `json:"token,omitempty"`
 }
+
+// LineUpgrade is what a request asks its connection to become that shall lead to
+// a member's IPFS-shaped door.
+const LineUpgrade = "pinfold-line"
