@@ -21,6 +21,7 @@ type Peer struct {
 	Name string
 	Dir  string
 
+	api    string // of an IPFS node that runs already
 	exe    string
 	cmd    *exec.Cmd
 	exit   chan error // the process's end, once
@@ -52,7 +53,9 @@ func (p *Peer) prepare(ctx context.Context, opts Options, withKubo bool, invite 
 	cfg.IPFS.Node = "embedded"
 	cfg.IPFS.Listen = []string{"/ip4/127.0.0.1/tcp/0"}
 	cfg.Tracker.Grace = time.Minute
-	if withKubo {
+	if p.api != "" {
+		cfg.IPFS.Node, cfg.IPFS.API = "kubo", p.api
+	} else if withKubo {
 		if p.kubo, err = startKubo(ctx, filepath.Join(p.Dir, "kubo")); err != nil {
 			return err
 		}

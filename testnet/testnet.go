@@ -23,6 +23,8 @@ type Options struct {
 	Peers int
 	Kubo  bool // a real Kubo for each, from the PATH, instead of embedded nodes
 
+	APIs []string // RPCs of IPFS nodes that run already, for the first so many peers
+
 	KuboPeers int    // with Kubo: only the first so many get one; 0: all
 	Dir       string // "" is DefaultDir, removed at the end
 	Keep      bool
@@ -75,6 +77,9 @@ func Start(ctx context.Context, opts Options) (_ *Network, err error) {
 	var invite string
 	for i := range opts.Peers {
 		p := &Peer{Name: fmt.Sprintf("p%d", i+1), Dir: filepath.Join(opts.Dir, fmt.Sprintf("p%d", i+1)), exe: opts.Exe}
+		if i < len(opts.APIs) {
+			p.api = opts.APIs[i]
+		}
 		n.peers = append(n.peers, p)
 		if err := p.prepare(ctx, opts, opts.Kubo && (opts.KuboPeers == 0 || i < opts.KuboPeers), invite); err != nil {
 			return nil, err
