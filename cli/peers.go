@@ -157,6 +157,9 @@ func idCommand() *cli.Command {
 			for _, a := range p.IPFS.Addresses {
 				fmt.Fprintf(out, "  IPFS    %s\n", a)
 			}
+			if x := p.Exchange; x != nil && x.FromMembers+x.FromOthers > 0 {
+				fmt.Fprintf(out, "  blocks  %s from members, %s from others, since the start\n", pinset.FormatSize(x.FromMembers), pinset.FormatSize(x.FromOthers))
+			}
 			return nil
 		},
 	})

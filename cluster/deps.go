@@ -213,6 +213,8 @@ type Parts struct {
 	Keeper  Keeper
 	Feed    Feed
 	Faults  []Health // of state, network, tracker, IPFS node
+
+	Exchange func() *pinset.Exchange // of the IPFS node, as it was last known; nil: it does not know
 }
 
 func (c Config) withDefaults() Config {

@@ -24,6 +24,9 @@ func (c *Cluster) me(ctx context.Context) pinset.Peer {
 		p.Addresses = append(p.Addresses, a.String())
 	}
 	p.told(c.about(ctx, &c.parts))
+	if c.parts.Exchange != nil {
+		p.Exchange = c.parts.Exchange()
+	}
 	for _, s := range c.parts.Network.Peers() {
 		if s.Sync != "" {
 			p.JoinedSync = s.Sync

@@ -111,6 +111,7 @@ func (d *Daemon) openNode(ctx context.Context) (err error) {
 		return err
 	}
 	d.closers.push("IPFS node", d.node.close)
+	d.node.friendly = newFriendly(d.node.Node)
 	return nil
 }
 
@@ -191,6 +192,7 @@ func (d *Daemon) run(ctx context.Context) error {
 	defer d.stop(nil)
 	g, ctx := errgroup.WithContext(ctx)
 	parts := map[string]func(context.Context) error{"API": d.api.Run, "leaving": d.leave, "memory": trim}
+	parts["exchange"] = func(ctx context.Context) error { return d.node.friendly.watch(ctx, d.peer.state.Authority) }
 	for name, run := range d.peer.parts() {
 		parts[name] = run
 	}

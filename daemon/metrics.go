@@ -29,6 +29,7 @@ func (d *Daemon) openMetrics(context.Context) error {
 			in, out := p.network.Traffic()
 			return []metrics.Flow{{Protocol: "all", In: in, Out: out}}
 		},
+		Exchange:  d.node.friendly.now,
 		Agreement: p.cluster.Agreement,
 		Health:    []metrics.HealthSource{p.cluster.Health},
 	})

@@ -30,6 +30,8 @@ type ipfsNode struct {
 	run   func(context.Context) error // nil: it runs by itself
 	notes []string                    // what its owner should know
 
+	friendly *friendly
+
 	// serves says whom the embedded node gives blocks to. The members are known
 	// only after the node is open, so it is asked through a pointer.
 	serves atomic.Pointer[func(peer.ID) bool]

@@ -111,7 +111,8 @@ func (d *Daemon) joinParts(ctx context.Context, p *peerOf, notes ds.Datastore) e
 	}
 	p.cluster = cluster.New(members, cluster.Parts{
 		Network: networkForCluster{p.network}, Tracker: p.tracker, Keeper: keeper{p.tracker}, Feed: feedForCluster{p.state.Subscribe()},
-		Faults: []cluster.Health{p.state, networkFaults{p.network}, p.tracker, d.pauses},
+		Faults:   []cluster.Health{p.state, networkFaults{p.network}, p.tracker, d.pauses},
+		Exchange: d.node.friendly.now,
 	})
 	return nil
 }

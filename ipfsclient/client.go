@@ -20,9 +20,13 @@ type Client struct {
 	auth  string // the Authorization header, or ""
 	http  *http.Client
 	known atomic.Bool // its version was asked for, and nothing broke since
+	tally tally       // of what it exchanged
 }
 
-var _ Node = (*Client)(nil)
+var (
+	_ Node      = (*Client)(nil)
+	_ Exchanger = (*Client)(nil)
+)
 
 // New returns a client. It asks nothing of the node yet: whether it is there, and
 // new enough, shows at the first call.

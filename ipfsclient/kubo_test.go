@@ -18,6 +18,7 @@ import (
 
 	"github.com/ipfs/boxo/files"
 	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/pinfold/pinfold/ipfsclient"
 	"github.com/pinfold/pinfold/ipfsclient/ipfsclienttest"
@@ -308,4 +309,39 @@ type slowly struct{ r io.Reader }
 func (s *slowly) Read(p []byte) (int, error) {
 	runtime.Gosched()
 	return s.r.Read(p[:min(len(p), 16<<10)])
+}
+
+// What a Kubo got from a friend's Kubo is told from what strangers gave it.
+func TestKuboExchanged(t *testing.T) {
+	a, b, stranger := kubotest.Start(t), kubotest.Start(t), kubotest.Start(t)
+	ca, cb, cs := client(t, a), client(t, b), client(t, stranger)
+	friend, err := peer.Decode(a.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, err := cb.Exchanged(t.Context(), []peer.ID{friend}); err != nil || x != (pinset.Exchange{}) {
+		t.Errorf("at first: %+v, %v", x, err)
+	}
+	kubotest.Connect(t, b, a)
+	kubotest.Connect(t, b, stranger)
+	for _, c := range []struct {
+		from *ipfsclient.Client
+		size int
+	}{{ca, 2 << 20}, {cs, 1 << 20}} {
+		root := addOne(t, c.from, ipfsclienttest.Noise(fmt.Sprint("exchanged", c.size), c.size), "")
+		if err := cb.Pin(t.Context(), root.CID, pinset.PinOptions{Name: "x"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kubotest.Eventually(t, 30*time.Second, "Kubo has counted", func() error {
+		x, err := cb.Exchanged(t.Context(), []peer.ID{friend})
+		if err != nil {
+			return err
+		}
+		near := func(got, want uint64) bool { return got >= want && got < want+want/20 }
+		if !near(x.FromMembers, 2<<20) || !near(x.FromOthers, 1<<20) {
+			return fmt.Errorf("%+v", x)
+		}
+		return nil
+	})
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ipfs/boxo/files"
 	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -102,6 +103,13 @@ type Swarm interface {
 	// Connect dials a node at multiaddresses that end in /p2p/ and its id, all of
 	// one id. It succeeds when one of them answers.
 	Connect(ctx context.Context, addrs ...string) error
+}
+
+// Exchanger is a node that knows what came from whom. Not all do.
+type Exchanger interface {
+	// Exchanged tells how many bytes of blocks were exchanged with the IPFS nodes
+	// of friends, and with all others, since the first call or later.
+	Exchanged(ctx context.Context, friends []peer.ID) (pinset.Exchange, error)
 }
 
 // Node is an IPFS node, in all its roles.

@@ -41,6 +41,8 @@ type swarm struct {
 	peering *peering.PeeringService
 	dag     ipld.DAGService
 	cancel  context.CancelFunc
+
+	exchanges *exchanges
 }
 
 func newSwarm(cfg Config, st *store.Store) (*swarm, error) {
@@ -70,12 +72,12 @@ func newSwarm(cfg Config, st *store.Store) (*swarm, error) {
 		return nil, fmt.Errorf("start IPFS node's host: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background()) // until close
-	s := &swarm{cfg: cfg, host: h, gater: gater, cancel: cancel, peering: peering.NewPeeringService(h)}
+	s := &swarm{cfg: cfg, host: h, gater: gater, cancel: cancel, peering: peering.NewPeeringService(h), exchanges: &exchanges{with: map[peer.ID]flow{}}}
 	bs := blockstore{st}
 	s.bitswap = bitswap.New(ctx, bsnet.NewFromIpfsHost(h), nil, bs,
 		bitswap.WithPeerBlockRequestFilter(func(p peer.ID, _ cid.Cid) bool { return cfg.Allowed(p) }),
 		bitswap.EngineBlockstoreWorkerCount(8), bitswap.EngineTaskWorkerCount(4), bitswap.TaskWorkerCount(4),
-		bitswap.WithoutDuplicatedBlockStats(), bitswap.ProviderSearchDelay(time.Second),
+		bitswap.WithoutDuplicatedBlockStats(), bitswap.ProviderSearchDelay(time.Second), bitswap.WithTracer(s.exchanges),
 	)
 	s.fetcher = newFetcher(s.bitswap, st)
 	s.dag = merkledag.NewDAGService(blockservice.New(bs, s.fetcher))

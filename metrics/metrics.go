@@ -46,6 +46,7 @@ type Sources struct {
 	State           func() State
 	Node            func() Node
 	Traffic         func() []Flow
+	Exchange        func() *pinset.Exchange // of the IPFS node; nil: not known yet
 	Agreement       func(context.Context) (pinset.Agreement, error)
 	Health          []HealthSource
 }
@@ -127,6 +128,7 @@ func describe() map[string]*prometheus.Desc {
 		{"used_bytes", "Disk used by what pinfold placed.", nil},
 		{"reserved_bytes", "Disk set aside for fetches under way.", nil},
 		{"network_bytes_total", "Bytes to and from other members.", []string{"protocol", "direction"}},
+		{"blocks_bytes_total", "Bytes of blocks that the IPFS node got (in) from and gave (out) to the IPFS nodes of members, and others.", []string{"with", "direction"}},
 		{"health", "Faults that are present now.", []string{"severity"}},
 	} {
 		out[d.name] = prometheus.NewDesc("pinfold_"+d.name, d.help, d.labels, nil)
@@ -155,6 +157,9 @@ func (a asked) Collect(ch chan<- prometheus.Metric) {
 			page.counter("network_bytes_total", f.In, f.Protocol, "in")
 			page.counter("network_bytes_total", f.Out, f.Protocol, "out")
 		}
+	}
+	if s.Exchange != nil {
+		page.exchange(s.Exchange())
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -212,4 +217,14 @@ func (p page) node(n Node) {
 	p.gauge("lent_bytes", n.Lent)
 	p.gauge("used_bytes", n.Used)
 	p.gauge("reserved_bytes", n.Reserved)
+}
+
+func (p page) exchange(x *pinset.Exchange) {
+	if x == nil {
+		return
+	}
+	p.counter("blocks_bytes_total", x.FromMembers, "members", "in")
+	p.counter("blocks_bytes_total", x.FromOthers, "others", "in")
+	p.counter("blocks_bytes_total", x.ToMembers, "members", "out")
+	p.counter("blocks_bytes_total", x.ToOthers, "others", "out")
 }

@@ -28,6 +28,9 @@ func full() Sources {
 		Node: func() Node {
 			return Node{Items: map[pinset.Status]uint64{pinset.StatusPinned: 4}, Lent: 100, Used: 30, Reserved: 10, Queued: 1, Later: 2, Moving: 3}
 		},
+		Exchange: func() *pinset.Exchange {
+			return &pinset.Exchange{FromMembers: 21, FromOthers: 22, ToMembers: 23, ToOthers: 24}
+		},
 		Traffic: func() []Flow { return []Flow{{"gossip", 11, 12}, {"sync", 13, 14}} },
 		Agreement: func(context.Context) (pinset.Agreement, error) {
 			return pinset.Agreement{Members: 3, Heard: 2, Agree: 1}, nil

@@ -76,6 +76,8 @@ type Peer struct {
 	Twins      []peer.ID // other members on its IPFS node: their copies are one
 	Error      string
 	JoinedSync string // progress of a first sync under way, or ""
+
+	Exchange *Exchange // of its IPFS node; only of this peer, nil: not known
 }
 
 // PinOptions of a pin at an IPFS node.
@@ -171,4 +173,13 @@ type Capacity struct {
 type Fit struct {
 	Replication int    `json:"replication"`
 	Bytes       uint64 `json:"bytes"`
+}
+
+// Exchange is the bytes of blocks that an IPFS node got from others and gave to
+// them, since this process began.
+type Exchange struct {
+	FromMembers uint64 `json:"from_members"` // of their IPFS nodes
+	FromOthers  uint64 `json:"from_others"`
+	ToMembers   uint64 `json:"to_members"`
+	ToOthers    uint64 `json:"to_others"`
 }

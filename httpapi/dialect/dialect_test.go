@@ -251,7 +251,7 @@ func TestGolden(t *testing.T) {
 		{Local: pinset.Local{Status: pinset.StatusPinned, Since: at, Size: 1234}, Peer: id, Name: "home", IPFS: testPeer("ipfs"), Assigned: true, Binding: true},
 		{Local: pinset.Local{Status: pinset.StatusPinError, Since: at, Attempts: 2, Retry: at, Error: "no provider"}, Peer: other, Name: "bob", Age: time.Minute}}}
 	member := pinset.Peer{ID: id, Name: "home", Self: true, Connected: true, Addresses: []string{"/ip4/1.2.3.4/tcp/9096"}, IPFS: pinset.NodeID{Peer: testPeer("ipfs"), Agent: "kubo/0.42.0"},
-		Version: "0.1.0", State: "active", Role: "admin", Tags: []string{"eu"}, Domains: []string{"cz"}, Lent: 100, Used: 5, Phi: 65536, LastHeard: at, Pins: 3, Agrees: true}
+		Version: "0.1.0", State: "active", Role: "admin", Tags: []string{"eu"}, Domains: []string{"cz"}, Lent: 100, Used: 5, Phi: 65536, LastHeard: at, Pins: 3, Agrees: true, Exchange: &pinset.Exchange{FromMembers: 900, FromOthers: 100}}
 	added := pinset.Added{Path: "a/b", CID: pin.CID, Size: 9}
 	for name, v := range map[string]any{
 		"pin":      json.RawMessage((&Encoder{}).Pin(nil, pin)),
@@ -297,7 +297,7 @@ func TestGolden(t *testing.T) {
 func TestSmallObjectsSurviveTheWire(t *testing.T) {
 	p := pinset.Peer{ID: testPeer("a"), Name: "n", Connected: true, Addresses: []string{"/ip4/1.2.3.4/tcp/1"}, IPFS: pinset.NodeID{Peer: testPeer("i"), Addresses: []string{"/ip4/1.2.3.4/tcp/2"}, Agent: "kubo"},
 		IPFSError: "away", Version: "1", State: "active", Role: "writer", Tags: []string{"t"}, Domains: []string{"d"}, Lent: 1, Used: 2, Phi: 3,
-		LastHeard: time.Unix(1e9, 0).UTC(), Pins: 4, Agrees: true, Queued: 5, Error: "e", JoinedSync: "50 %", Self: true}
+		LastHeard: time.Unix(1e9, 0).UTC(), Pins: 4, Agrees: true, Queued: 5, Error: "e", JoinedSync: "50 %", Self: true, Exchange: &pinset.Exchange{FromMembers: 1, FromOthers: 2, ToMembers: 3, ToOthers: 4}}
 	raw, _ := json.Marshal(NewPeer(p, nil))
 	var o Peer
 	if err := json.Unmarshal(raw, &o); err != nil {

@@ -41,6 +41,8 @@ type Peer struct {
 	ClusterID    string    `json:"cluster_id,omitempty"`   // of GET /id
 	ClusterName  string    `json:"cluster_name,omitempty"` // of GET /id
 	ErrorMessage string    `json:"peer_error,omitempty"`   // a fault that does not make the peer unreadable
+
+	Exchange *pinset.Exchange `json:"exchange,omitempty"` // of its IPFS node; only of the peer itself
 }
 
 // IPFS is a member's IPFS node.
@@ -59,7 +61,7 @@ func NewPeer(p pinset.Peer, sees []peer.ID) Peer {
 		Version: p.Version, IPFS: IPFS{ID: encodePeer(p.IPFS.Peer), Addresses: list(p.IPFS.Addresses), Error: p.IPFSError, Agent: p.IPFS.Agent},
 		PeerName: p.Name, Self: p.Self, Connected: p.Connected, State: p.State, Role: p.Role, Tags: p.Tags, Domains: p.Domains,
 		Lent: p.Lent, Used: p.Used, Phi: p.Phi, LastHeard: p.LastHeard.UTC(), Pins: p.Pins, Agrees: p.Agrees, Queued: p.Queued,
-		Share: p.Share, Behind: p.Behind, Twins: orNil(encodePeers(p.Twins)), Sync: p.JoinedSync, ErrorMessage: p.Error,
+		Share: p.Share, Behind: p.Behind, Twins: orNil(encodePeers(p.Twins)), Sync: p.JoinedSync, ErrorMessage: p.Error, Exchange: p.Exchange,
 	}
 }
 
@@ -75,7 +77,7 @@ func (o Peer) Value() (p pinset.Peer, err error) {
 	if p.Twins, err = decodePeers(o.Twins); err != nil {
 		return p, pinset.Wrap(pinset.KindInternal, err, "read a peer")
 	}
-	p.Share, p.Behind = o.Share, o.Behind
+	p.Share, p.Behind, p.Exchange = o.Share, o.Behind, o.Exchange
 	p.Name, p.Self, p.Connected, p.Addresses, p.Version = o.PeerName, o.Self, o.Connected, orNil(o.Addresses), o.Version
 	p.State, p.Role, p.Tags, p.Domains = o.State, o.Role, o.Tags, o.Domains
 	p.Lent, p.Used, p.Phi, p.LastHeard = o.Lent, o.Used, o.Phi, stamp(o.LastHeard)
