@@ -36,7 +36,7 @@ func (c *Cluster) Capacity(context.Context) (pinset.Capacity, error) {
 	for r := 1; r <= highest; r++ {
 		out.Usable = append(out.Usable, pinset.Fit{Replication: r, Bytes: view.Usable(r) << 20})
 	}
-	out.Shared = sum.twins.Groups
+	out.Shared = sum.twins.Lists()
 	return out, nil
 }
 

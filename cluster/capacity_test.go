@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/pinfold/pinfold/identity"
+	"github.com/pinfold/pinfold/ipfsclient/ipfsclienttest"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -42,9 +44,8 @@ func TestCapacityOfUnequalMembers(t *testing.T) {
 // everybody says so.
 func TestTwoMembersOnOneIPFSNode(t *testing.T) {
 	r := newRig(t, 4)
-	node := r.peers[1].node.ID()
 	for _, i := range []int{1, 2} {
-		r.rewrite(i, func(rec *identity.Record) { rec.IPFSPeer = node })
+		r.uses(i, r.peers[1].node)
 	}
 	first, second := r.ids.ID(1), r.ids.ID(2)
 	if second < first {
@@ -73,6 +74,51 @@ func TestTwoMembersOnOneIPFSNode(t *testing.T) {
 	r.rewrite(1, func(rec *identity.Record) { rec.Lent /= 2 })
 	if sum, err := c.Capacity(context.Background()); err != nil || sum.Shared[0][0] != r.ids.ID(2) {
 		t.Errorf("who lends more counts: %+v, %v", sum, err)
+	}
+}
+
+// uses has the record of member i name a node that vouches for it.
+func (r *rig) uses(i int, node *ipfsclienttest.Fake) {
+	r.t.Helper()
+	sig, err := node.Sign(r.t.Context(), identity.NodeClaim(r.ids.Founding.ID(), r.ids.ID(i)))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.rewrite(i, func(rec *identity.Record) { rec.IPFSPeer, rec.IPFSProof = node.ID(), sig })
+}
+
+// TestNamingAnothersIPFSNodeTakesNothingAway: whoever names the node of another
+// member, lends more than it and has the smaller id, but is not vouched for by that
+// node, does not count; and where the node vouches for nobody all count.
+func TestNamingAnothersIPFSNodeTakesNothingAway(t *testing.T) {
+	r := newRig(t, 4)
+	honest, liar := r.ids.ID(1), r.ids.ID(2)
+	node := r.peers[1].node
+	var copied []byte
+	for _, vouched := range []bool{false, true} {
+		name := fmt.Sprintf("the node vouches for its member: %v", vouched)
+		if vouched {
+			r.uses(1, node)
+			rec, _ := r.log.authority.Member(honest)
+			copied = rec.IPFSProof
+		} else {
+			r.rewrite(1, func(rec *identity.Record) { rec.IPFSPeer = node.ID() })
+		}
+		r.rewrite(2, func(rec *identity.Record) {
+			rec.IPFSPeer, rec.IPFSProof, rec.Lent = node.ID(), copied, 100*rec.Lent
+		})
+		held := map[peer.ID]int{}
+		for i := range 200 {
+			for _, id := range r.peers[0].Allocate(pinset.Pin{CID: cidN(i)}) {
+				held[id]++
+			}
+		}
+		if held[honest] == 0 {
+			t.Errorf("%s: who uses it is given nothing, as another claims its node: %v", name, held)
+		}
+		if vouched == (held[liar] > 0) {
+			t.Errorf("%s: who claims it is given %d items", name, held[liar])
+		}
 	}
 }
 

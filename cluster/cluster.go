@@ -191,8 +191,12 @@ func (c *Cluster) ownFaults() []pinset.HealthEntry {
 	out = append(out, c.absenceFaults()...)
 	out = append(out, c.recordFaults()...)
 	for _, group := range c.sums().twins.Groups {
-		add("shared-ipfs-node", pinset.SeverityWarning, time.Time{}, fmt.Sprintf("%d members use one IPFS node", len(group)),
-			"they are counted once, as "+c.nameOf(group[0])+": "+roster.Names(members, group), "give each an IPFS node of its own, or evict the one that is no more")
+		text := "they are counted once, as " + c.nameOf(group.Members[0]) + ": " + roster.Names(members, group.Members)
+		if group.Unproven {
+			text = "it vouched for none of them, so each is counted; their copies of one item count as one: " + roster.Names(members, group.Members)
+		}
+		add("shared-ipfs-node", pinset.SeverityWarning, time.Time{}, fmt.Sprintf("%d members use one IPFS node", len(group.Members)),
+			text, "give each an IPFS node of its own, or evict the one that is no more")
 	}
 	if sayErr != nil {
 		add("statement", pinset.SeverityError, time.Time{}, "this peer cannot say what it holds", sayErr.Error(), "make room on the disk of pinfold's directory")

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"os"
@@ -43,6 +44,15 @@ func (e *enrolment) wanted(ctx context.Context, joining bool) (identity.Record, 
 	defer cancel()
 	if node, err := e.node.Identity(ctx); err == nil {
 		r.IPFSPeer = node.Peer
+		if cluster := e.peer.founding.ID(); !r.ProvesNode(cluster) {
+			r.IPFSProof, err = e.node.Sign(ctx, identity.NodeClaim(cluster, id))
+			if err != nil {
+				e.log.Debug("the IPFS node vouches for nobody", "err", err) // a secret may not allow it
+			}
+			if !r.ProvesNode(cluster) {
+				r.IPFSProof = nil
+			}
+		}
 	}
 	r.Seq = a.NextSeq(id)
 	r.SecretGen = a.SecretGeneration()
@@ -59,7 +69,7 @@ func (e *enrolment) wanted(ctx context.Context, joining bool) (identity.Record, 
 // sameRecord compares what the configuration and the IPFS node decide.
 func sameRecord(a, b identity.Record) bool {
 	return a.Name == b.Name && a.Lent == b.Lent && a.InPerDay == b.InPerDay && a.IPFSPeer == b.IPFSPeer && a.Level == b.Level &&
-		a.SecretGen == b.SecretGen && slices.Equal(a.Domains, b.Domains) && slices.Equal(a.Tags, b.Tags)
+		a.SecretGen == b.SecretGen && bytes.Equal(a.IPFSProof, b.IPFSProof) && slices.Equal(a.Domains, b.Domains) && slices.Equal(a.Tags, b.Tags)
 }
 
 func (e *enrolment) joining() bool {

@@ -40,6 +40,7 @@ const OwnLevel = 1
 const (
 	maxWords = 32 // domains, tags or mirrors of one record
 	maxWord  = 64 // bytes of one of them
+	maxProof = 256
 	maxValue = 16384
 )
 
@@ -61,6 +62,7 @@ type Record struct {
 	Seq         uint64      // from 1, rising with every record of this peer
 	Level       uint64      // feature level it understands
 	Seat        peer.ID     // whose place it took among the holders, "": its own
+	IPFSProof   []byte      // signature by the IPFS node's key over NodeClaim, nil: it gave none
 
 	extra canon.Extra
 }
@@ -82,6 +84,7 @@ type memberRecord struct {
 	Seq         uint64   `cbor:"seq"`
 	Level       uint64   `cbor:"level"`
 	Seat        []byte   `cbor:"seat,omitempty"`
+	IPFSProof   []byte   `cbor:"ipfsproof,omitempty"`
 }
 
 // Seal validates and signs the record: the value of MemberKey(r.Peer).
@@ -96,6 +99,7 @@ func (r Record) Seal(k Key, c ClusterID) ([]byte, error) {
 		Peer: []byte(r.Peer), Name: r.Name, Proof: r.Proof, Lent: r.Lent, InPerDay: r.InPerDay, Phi: r.Phi,
 		Domains: r.Domains, Tags: r.Tags, Mirrors: r.Mirrors, State: r.State.String(), Incarnation: r.Incarnation,
 		IPFSPeer: []byte(r.IPFSPeer), SecretGen: r.SecretGen, Seq: r.Seq, Level: r.Level, Seat: []byte(r.Seat),
+		IPFSProof: r.IPFSProof,
 	}, r.extra)
 	if err != nil {
 		return nil, fmt.Errorf("sign member record of %s: %w", r.Peer, err)
@@ -136,7 +140,7 @@ func decodeRecord(payload []byte) (Record, error) {
 	r := Record{
 		Name: w.Name, Proof: w.Proof, Lent: w.Lent, InPerDay: w.InPerDay, Phi: w.Phi,
 		Domains: w.Domains, Tags: w.Tags, Mirrors: w.Mirrors, Incarnation: w.Incarnation,
-		SecretGen: w.SecretGen, Seq: w.Seq, Level: w.Level, extra: extra,
+		SecretGen: w.SecretGen, Seq: w.Seq, Level: w.Level, IPFSProof: w.IPFSProof, extra: extra,
 	}
 	if r.Peer, err = peer.IDFromBytes(w.Peer); err != nil {
 		return Record{}, fmt.Errorf("peer id: %w", err)
@@ -195,6 +199,9 @@ func (r Record) Validate() error {
 	}
 	if r.Seq == 0 || r.Level == 0 {
 		return fmt.Errorf("seq %d, level %d: want 1 or more", r.Seq, r.Level)
+	}
+	if len(r.IPFSProof) > maxProof {
+		return fmt.Errorf("proof of the IPFS node of %d bytes: at most %d", len(r.IPFSProof), maxProof)
 	}
 	if r.Incarnation == LastIncarnation {
 		return fmt.Errorf("incarnation %d: no member can have it", r.Incarnation)

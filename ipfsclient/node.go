@@ -1,14 +1,17 @@
 package ipfsclient
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"math"
+	"mime/multipart"
 
 	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multibase"
 
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -97,6 +100,29 @@ func (c *Client) Identity(ctx context.Context) (pinset.NodeID, error) {
 		return id, unusable(ErrNotIPFS, c.cfg.API, err.Error())
 	}
 	return id, nil
+}
+
+// Sign implements Swarm.
+func (c *Client) Sign(ctx context.Context, data []byte) ([]byte, error) {
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	part, err := form.CreateFormFile("data", "data")
+	if err == nil {
+		_, err = part.Write(data)
+	}
+	if err := errors.Join(err, form.Close()); err != nil {
+		return nil, fmt.Errorf("ask ipfs node to sign: %w", err)
+	}
+	var m struct{ Signature string }
+	err = c.one(ctx, call{name: "key/sign", args: args("key", "self"), wait: c.cfg.Silence, body: io.NopCloser(&body), kind: form.FormDataContentType()}, &m)
+	if err != nil {
+		return nil, fmt.Errorf("ask ipfs node to sign: %w", err)
+	}
+	_, sig, err := multibase.Decode(m.Signature)
+	if err != nil {
+		return nil, fmt.Errorf("ask ipfs node to sign: signature %q: %w", m.Signature, err)
+	}
+	return sig, nil
 }
 
 // Connect implements Swarm.

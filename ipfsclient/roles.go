@@ -100,6 +100,10 @@ type Storage interface {
 type Swarm interface {
 	Identity(ctx context.Context) (pinset.NodeID, error)
 
+	// Sign returns the signature of the node's key over data, after the words that
+	// `ipfs key sign` puts before it. KindUnavailable and others: it gives none.
+	Sign(ctx context.Context, data []byte) ([]byte, error)
+
 	// Connect dials a node at multiaddresses that end in /p2p/ and its id, all of
 	// one id. It succeeds when one of them answers.
 	Connect(ctx context.Context, addrs ...string) error

@@ -123,6 +123,15 @@ func (n *Node) Identity(context.Context) (pinset.NodeID, error) {
 	return id, nil
 }
 
+// Sign signs as `ipfs key sign` does.
+func (n *Node) Sign(_ context.Context, data []byte) ([]byte, error) {
+	sig, err := n.cfg.Key.Sign(append([]byte("libp2p-key signed message:"), data...))
+	if err != nil {
+		return nil, fmt.Errorf("sign with IPFS node's key: %w", err)
+	}
+	return sig, nil
+}
+
 // Connect connects to every peer among the addresses, which end in /p2p/, by
 // whichever of its addresses answers first. Connections to peers that are allowed
 // are kept: protected, and made again when they break. The error names every peer

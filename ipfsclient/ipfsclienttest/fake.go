@@ -24,10 +24,11 @@ import (
 
 // Config of a fake. The zero value is a node with a boundless disk.
 type Config struct {
-	ID    peer.ID // "": one of the world's
-	Disk  uint64  // bytes of its file system, 0: boundless
-	Max   uint64  // its own configured limit (Kubo's StorageMax), which Kubo does not hold itself to
-	Speed uint64  // bytes per second at which imagined DAGs come in, 0: at once
+	number int     // of the node in its world
+	ID     peer.ID // "": one of the world's
+	Disk   uint64  // bytes of its file system, 0: boundless
+	Max    uint64  // its own configured limit (Kubo's StorageMax), which Kubo does not hold itself to
+	Speed  uint64  // bytes per second at which imagined DAGs come in, 0: at once
 }
 
 // Fake is an IPFS node in memory, in all its roles.
@@ -307,6 +308,16 @@ func (f *Fake) Identity(ctx context.Context) (id pinset.NodeID, err error) {
 		return nil
 	})
 	return id, err
+}
+
+// Sign implements ipfsclient.Swarm. A node whose id was given signs with a key
+// that is not that of its id.
+func (f *Fake) Sign(ctx context.Context, data []byte) (sig []byte, err error) {
+	err = f.do(ctx, Call{Op: OpSign}, func() error {
+		sig, err = testKey(f.cfg.number).Sign(append([]byte("libp2p-key signed message:"), data...))
+		return err
+	})
+	return sig, err
 }
 
 // Connect implements ipfsclient.Swarm.

@@ -29,6 +29,7 @@ const (
 	OpRepoStat Op = "repostat"
 	OpGC       Op = "gc"
 	OpIdentity Op = "identity"
+	OpSign     Op = "sign"
 	OpConnect  Op = "connect"
 )
 

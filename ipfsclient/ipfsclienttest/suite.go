@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(*testing.T) Subject) {
 		run  func(*testing.T, suite)
 	}{
 		{"identity", suiteIdentity},
+		{"sign", suiteSign},
 		{"golden", suiteGolden},
 		{"golden only hash", suiteOnlyHash},
 		{"add order and sizes", suiteAddOrder},

@@ -249,6 +249,27 @@ func suiteIdentity(t *testing.T, s suite) {
 	}
 }
 
+// What Kubo's `ipfs key sign` makes, and nothing else: over its own words and the
+// data, by the key of the node's id.
+func suiteSign(t *testing.T, s suite) {
+	id, err := s.Node.Identity(within(t, patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := id.Peer.ExtractPublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := []byte("all\x00bytes\xff\r\n--")
+	sig, err := s.Node.Sign(within(t, patience), data)
+	if err != nil {
+		t.Fatalf("sign: %v", err)
+	}
+	if ok, err := key.Verify(append([]byte("libp2p-key signed message:"), data...), sig); !ok || err != nil {
+		t.Errorf("signature %x over %q: %v, %v", sig, data, ok, err)
+	}
+}
+
 func suiteConnectNobody(t *testing.T, s suite) {
 	nobody := "/ip4/127.0.0.1/tcp/1/p2p/" + testID(-1).String()
 	for _, addrs := range [][]string{{nobody}, {"/ip4/127.0.0.1/tcp/1"}, {"nonsense"}} {

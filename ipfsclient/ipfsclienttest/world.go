@@ -62,22 +62,27 @@ func (w *World) NodeWith(cfg Config) *Fake {
 	if cfg.ID == "" {
 		cfg.ID = testID(n)
 	}
+	cfg.number = n
 	f := newFake(w, cfg, fmt.Sprintf("/ip4/10.%d.%d.%d/tcp/4001", n>>16, n>>8&255, n&255))
 	w.nodes[cfg.ID] = f
 	return f
 }
 
 func testID(n int) peer.ID {
+	id, err := peer.IDFromPrivateKey(testKey(n))
+	if err != nil {
+		panic(err)
+	}
+	return id
+}
+
+func testKey(n int) crypto.PrivKey {
 	seed := sha256.Sum256(fmt.Appendf(nil, "pinfold test node %d", n))
 	key, err := crypto.UnmarshalEd25519PrivateKey(ed25519.NewKeyFromSeed(seed[:]))
 	if err != nil {
 		panic(err) // a key of the right length
 	}
-	id, err := peer.IDFromPrivateKey(key)
-	if err != nil {
-		panic(err)
-	}
-	return id
+	return key
 }
 
 // Disconnect cuts the connection between two nodes.
