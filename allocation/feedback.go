@@ -9,19 +9,44 @@ const StartPhi = FullPhi >> 6
 // be given nothing, and could not come back by factors.
 const leastPhi = FullPhi >> 10
 
+// Filling is what a member lends and what it holds of it, or is to hold, in bytes.
+type Filling struct{ Lent, Held uint64 }
+
+// Crowd says how full the members are that are filled to 80 % or more, in
+// thousandths of what they lend. The others have reasons to be empty that no fill
+// factor changes, or they take what these give away.
+func Crowd(all []Filling) uint32 {
+	var lent, held float64
+	for _, l := range all {
+		if low, _ := lessProduct(l.Held, 100, l.Lent, 80); !low && l.Lent > 0 {
+			lent, held = lent+float64(l.Lent), held+float64(min(l.Held, 2*l.Lent))
+		}
+	}
+	return uint32(1000 * held / max(lent, 1))
+}
+
+const (
+	leastAim = 920 // thousandths
+	noRoom   = 980 // where a crowd is this full, nobody takes what others give away
+)
+
 // Feedback returns the fill factor that a member should ask for, from the one it
-// asks for now, the bytes it lends and those that are assigned to it: less above
-// 96 %, aiming at 92 %, more below 80 %, aiming at 88 %. A member publishes it at
-// most every ten minutes. It is a member's own policy and no part of Allocate.
-func Feedback(phi uint32, lent, assigned uint64) uint32 {
+// asks for now, what it lends and what is assigned to it, and how full the crowd is:
+// less where it is above the middle between the crowd's fill (92 % at least) and
+// all of it, aiming at the crowd's; more below 80 %, aiming at 88 %. Who aims
+// lower than where the others are is filled again by those who do the same. A
+// member publishes it at most every ten minutes. It is a member's own policy and no
+// part of Allocate: peers need not know the same crowd.
+func Feedback(phi uint32, own Filling, crowd uint32) uint32 {
 	phi = min(phi, FullPhi)
-	over, _ := lessProduct(lent, 96, assigned, 100)
-	under, _ := lessProduct(assigned, 100, lent, 80)
+	aim := uint64(max(crowd, leastAim))
+	over, _ := lessProduct(own.Lent, 1000+aim, own.Held, 2000)
+	under, _ := lessProduct(own.Held, 100, own.Lent, 80)
 	switch {
-	case over:
-		return quantised(max(phi/4, scaled(phi, 92, lent, assigned)))
+	case over && crowd < noRoom:
+		return quantised(max(phi/4, scaled(phi, aim, own)))
 	case phi < FullPhi && under:
-		return quantised(min(max(phi, leastPhi)*6/5, scaled(max(phi, leastPhi), 88, lent, assigned)))
+		return quantised(min(max(phi, leastPhi)*6/5, scaled(max(phi, leastPhi), 880, own)))
 	}
 	return phi
 }
@@ -29,21 +54,22 @@ func Feedback(phi uint32, lent, assigned uint64) uint32 {
 // SlowStart is Feedback for a member that has just joined, each time when it has
 // fetched all that it was given: its share doubles as long as that cannot be too
 // much.
-func SlowStart(phi uint32, lent, assigned uint64) uint32 {
-	if full, _ := lessProduct(lent, 96, assigned, 200); full {
-		return Feedback(phi, lent, assigned)
+func SlowStart(phi uint32, own Filling, crowd uint32) uint32 {
+	if full, _ := lessProduct(own.Lent, 96, own.Held, 200); full {
+		return Feedback(phi, own, crowd)
 	}
 	return quantised(2 * max(phi, StartPhi))
 }
 
-// scaled is phi times percent of lent/assigned, at most what one raise may ask.
-func scaled(phi uint32, percent, lent, assigned uint64) uint32 {
-	hi, lo := bits.Mul64(lent, uint64(phi)*percent)
-	if hi >= assigned {
+// scaled is phi times so many thousandths of lent/held, at most what one raise may
+// ask.
+func scaled(phi uint32, thousandths uint64, own Filling) uint32 {
+	hi, lo := bits.Mul64(own.Lent, uint64(phi)*thousandths)
+	if hi >= own.Held {
 		return 2 * FullPhi
 	}
-	q, _ := bits.Div64(hi, lo, assigned)
-	return uint32(min(q/100, 2*FullPhi))
+	q, _ := bits.Div64(hi, lo, own.Held)
+	return uint32(min(q/1000, 2*FullPhi))
 }
 
 // quantised is the greatest step of 1/64 octave below FullPhi that is not above

@@ -67,9 +67,14 @@ func (f *fleet) over() int {
 // round lets members answer the loads that they saw; it returns how many published.
 func (f *fleet) round(saw []uint64, acts func(i int) bool) int {
 	published := 0
+	loads := make([]Filling, len(saw))
+	for i, m := range f.members {
+		loads[i] = Filling{m.Cap << 20, saw[i]}
+	}
+	crowd := Crowd(loads)
 	for i := range f.members {
 		m := &f.members[i]
-		if next := Feedback(m.Phi, m.Cap<<20, saw[i]); next != m.Phi && acts(i) {
+		if next := Feedback(m.Phi, loads[i], crowd); next != m.Phi && acts(i) {
 			m.Phi = next
 			published++
 		}
@@ -77,15 +82,46 @@ func (f *fleet) round(saw []uint64, acts func(i int) bool) int {
 	return published
 }
 
-// settle plays rounds until nobody is over or publishes.
-func (f *fleet) settle(rounds int) (used int, part float64) {
-	moved := 0
-	for used = 0; used < rounds && f.over() > 0; used++ {
-		f.round(f.load, func(int) bool { return true })
+// settled is what came of rounds in which everybody answers at once.
+type settled struct {
+	fits  int     // rounds until nobody was over, -1: somebody stayed over
+	quiet int     // until nobody published, -1: somebody went on
+	moved float64 // part of the copies, of all rounds
+}
+
+// settle plays rounds until nobody publishes: also who is not over may, and what
+// that moves counts.
+func (f *fleet) settle(rounds int) settled {
+	out, moved := settled{fits: -1, quiet: -1}, 0
+	for r := 0; ; r++ {
+		if f.over() > 0 {
+			out.fits = -1
+		} else if out.fits < 0 {
+			out.fits = r
+		}
+		if r == rounds {
+			break
+		}
+		if f.round(f.load, func(int) bool { return true }) == 0 {
+			out.quiet = r
+			break
+		}
 		copies, _ := f.place()
 		moved += copies
 	}
-	return used, float64(moved) / float64(fleetCopies*len(f.items))
+	out.moved = float64(moved) / float64(fleetCopies*len(f.items))
+	return out
+}
+
+// excess is the part of all copies' bytes that is above what its members lend: so
+// much moves in any case.
+func (f *fleet) excess() float64 {
+	above, all := 0.0, 0.0
+	for i, m := range f.members {
+		all += float64(f.load[i])
+		above += max(0, float64(f.load[i])-float64(m.Cap<<20))
+	}
+	return above / all
 }
 
 // churn replaces a part of the items by others of the same sizes, and returns

@@ -319,6 +319,13 @@ func (y *year) records() {
 	for c := range y.gone {
 		leaving[c.member] = true
 	}
+	loads := make([]Filling, len(y.members))
+	for i, m := range y.members {
+		if m.State == Active {
+			loads[i] = Filling{m.Cap << 20, assigned[i]}
+		}
+	}
+	crowd := Crowd(loads)
 	for i := range y.members {
 		m := &y.members[i]
 		switch {
@@ -326,10 +333,10 @@ func (y *year) records() {
 		case m.State == Draining && assigned[i] == 0 && !leaving[i]:
 			m.State = Left
 		case m.State == Active && y.starts[i] && !busy[i]:
-			m.Phi = SlowStart(m.Phi, m.Cap<<20, assigned[i])
+			m.Phi = SlowStart(m.Phi, loads[i], crowd)
 			y.starts[i] = m.Phi < FullPhi
 		case m.State == Active:
-			m.Phi = Feedback(m.Phi, m.Cap<<20, assigned[i])
+			m.Phi = Feedback(m.Phi, loads[i], crowd)
 		}
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/pinfold/pinfold/allocation"
 	"github.com/pinfold/pinfold/cluster/internal/fill"
+	"github.com/pinfold/pinfold/cluster/internal/twins"
 	"github.com/pinfold/pinfold/identity"
 )
 
@@ -34,7 +36,7 @@ func (c *Cluster) keepShare(ctx context.Context) error {
 			continue
 		}
 		r := c.parts.Keeper.Report()
-		next := fill.NextPhi(m, heldOf(r), now.Sub(last) >= shareAgain)
+		next := fill.NextPhi(m, heldOf(r), c.crowd(r), now.Sub(last) >= shareAgain)
 		if next == m.Phi {
 			continue
 		}
@@ -53,4 +55,20 @@ func (c *Cluster) keepShare(ctx context.Context) error {
 
 func heldOf(r Report) fill.Held {
 	return fill.Held{Known: r.Ready, Assigned: r.Bytes + r.Need, Missing: r.Missing}
+}
+
+// crowd is how full the members are that are rather full, by the last word of each.
+func (c *Cluster) crowd(own Report) uint32 {
+	var all []allocation.Filling
+	a := c.base.State.Authority()
+	for _, r := range a.Members() {
+		f := allocation.Filling{Lent: twins.Offered(a, r)}
+		if r.Peer == c.self {
+			f.Held = own.Bytes + own.Need
+		} else if s := c.book.Latest(r.Peer); s != nil {
+			f.Held = s.Bytes
+		}
+		all = append(all, f)
+	}
+	return allocation.Crowd(all)
 }

@@ -31,9 +31,29 @@ func TestNextPhi(t *testing.T) {
 		{"a step that would be too much", full / 2, Report{Ready: true, Bytes: 60 * gib}, false, func(p uint32) bool { return p < full && p > full/2 }},
 	} {
 		m := identity.Record{Phi: tc.phi, Lent: 100 * gib}
-		if got := fill.NextPhi(m, heldOf(tc.report), tc.settled); !tc.want(got) {
+		if got := fill.NextPhi(m, heldOf(tc.report), 0, tc.settled); !tc.want(got) {
 			t.Errorf("%s: %d", tc.name, got)
 		}
+	}
+}
+
+// The crowd is who is active and rather full, by its last statement; this peer by
+// what is assigned to it.
+func TestCrowdIsOfTheLastWords(t *testing.T) {
+	r := newRigWith(t, 4, identity.DefaultPolicy(), func(i int, rec *identity.Record) {
+		rec.Lent = []uint64{1000, 320, 320, 3_000_000}[i]
+	})
+	for i, p := range r.peers[1:] {
+		if i != 1 { // one has said nothing yet
+			p.says() // that it holds 300 bytes: the last one is nearly empty
+		}
+	}
+	if got := r.peers[0].crowd(Report{Bytes: 900, Need: 60}); got != 1000*(960+300)/1320 {
+		t.Errorf("the crowd is %d thousandths full", got)
+	}
+	r.rewrite(1, func(rec *identity.Record) { rec.State = identity.Draining })
+	if got := r.peers[0].crowd(Report{Bytes: 900, Need: 60}); got != 960 {
+		t.Errorf("without the one that drains, the crowd is %d thousandths full", got)
 	}
 }
 

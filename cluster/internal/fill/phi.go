@@ -14,14 +14,15 @@ type Held struct {
 
 // NextPhi is the fill factor that a member should have. Settled: the last change was
 // a while ago.
-func NextPhi(m identity.Record, h Held, settled bool) uint32 {
+func NextPhi(m identity.Record, h Held, crowd uint32, settled bool) uint32 {
+	own := allocation.Filling{Lent: m.Lent, Held: h.Assigned}
 	switch {
 	case !h.Known:
 		return m.Phi
 	case Growing(m.Phi) && (h.Missing == 0 || settled): // what nobody provides stays missing
-		return allocation.SlowStart(m.Phi, m.Lent, h.Assigned)
+		return allocation.SlowStart(m.Phi, own, crowd)
 	case settled && !Growing(m.Phi):
-		return allocation.Feedback(m.Phi, m.Lent, h.Assigned)
+		return allocation.Feedback(m.Phi, own, crowd)
 	}
 	return m.Phi
 }
