@@ -57,8 +57,12 @@ func (o Options) settle(ctx context.Context) (Config, error) {
 	}
 	if cfg.IPFS.Node == "auto" && o.Node == nil {
 		cfg.IPFS.Node = "embedded"
-		if _, err := ipfsclient.Detect(ctx); err == nil {
+		if found, err := ipfsclient.Detect(ctx); err == nil {
 			cfg.IPFS.Node = "kubo"
+			if os.Getenv("IPFS_PATH") != "" && found.API != ipfsclient.DefaultAPI {
+				cfg.IPFS.API = found.API // a later start may not have the environment
+				keep.IPFS.API = found.API
+			}
 		}
 		keep.IPFS.Node, decided = cfg.IPFS.Node, true
 	}
