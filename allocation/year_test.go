@@ -28,6 +28,13 @@ const (
 // copyOf is a copy of an item at a member.
 type copyOf struct{ item, member int32 }
 
+// kept is a copy on a member's disk.
+type kept struct {
+	member int32
+	gone   int32 // the minute in which it ceased to be assigned, 0: it is
+	stand  bool  // an interim copy
+}
+
 // absence is from when to when a member cannot be reached, and whether it was
 // declared gone.
 type absence struct {
@@ -49,10 +56,12 @@ type year struct {
 	bytes []uint64 // of items
 	name  []uint64
 	is    [][yearMax]int32 // assigned members, -1: none
+	disk  [][]kept         // copies, by item
 	due   []copyOf         // assigned and not there yet
-	have  map[copyOf]bool  // on disks
-	gone  map[copyOf]int   // of those: no longer assigned since then
-	stand map[copyOf]bool  // interim copies, beside
+	gone  []copyOf         // on disks, no longer assigned; some are assigned again
+	stand []copyOf         // interim copies; some are gone
+	seat  []int32          // members' places in the view
+	whose []int32          // the other way round
 
 	tally yearTally
 }
@@ -65,14 +74,14 @@ type yearTally struct {
 }
 
 func newYear(d *dice, members, items, octaves int, fill float64) *year {
-	y := &year{dice: d, octaves: octaves, at: map[peer.ID]int32{}, have: map[copyOf]bool{}, gone: map[copyOf]int{}, stand: map[copyOf]bool{}}
+	y := &year{dice: d, octaves: octaves, at: map[peer.ID]int32{}}
 	for _, m := range d.sites(members) {
 		y.join(m)
 	}
-	y.view = NewView(y.members, Policy{})
+	y.look(NewView(y.members, Policy{}))
 	for _, size := range d.sizes(items, fill*float64(y.view.Usable(yearMax))*(1<<20)) {
 		y.bytes, y.name = append(y.bytes, size), append(y.name, d.next())
-		y.is = append(y.is, [yearMax]int32{-1, -1, -1})
+		y.is, y.disk = append(y.is, [yearMax]int32{-1, -1, -1}), append(y.disk, nil)
 	}
 	y.assignAll(y.allocate())
 	for range 6 {
@@ -105,15 +114,73 @@ func (y *year) itemAt(i int32) Item {
 	return Item{Hash: h, Want: pinset.Replication{Min: yearMin, Max: yearMax}, Size: y.bytes[i]}
 }
 
+func (y *year) look(v *View) {
+	y.view, y.whose, y.seat = v, y.whose[:0], make([]int32, len(y.members))
+	for i := range v.members {
+		m := y.at[v.members[i].ID]
+		y.whose, y.seat[m] = append(y.whose, m), int32(i)
+	}
+}
+
+// holders are those of Allocate, whose order it calls where they may have changed.
 func (y *year) holders(i int32) [yearMax]int32 {
+	it := y.itemAt(i)
+	q := y.view.query(&it)
+	p, item := y.view.plan(&q), key(itemDomain, it.Hash)
+	was := y.is[i]
+	var pos [yearMax]int32
+	for n, m := range was {
+		if pos[n] = -1; m >= 0 {
+			pos[n] = p.at[y.seat[m]]
+		}
+	}
+	if p.keeps(item, pos[:]) {
+		return was
+	}
 	out := [yearMax]int32{-1, -1, -1}
-	for n, id := range y.view.Allocate(y.itemAt(i)).Holders {
-		out[n] = y.at[id]
+	for n, m := range p.order(item, q.copies()) {
+		out[n] = y.whose[m]
 	}
 	return out
 }
 
-// allocate calls Allocate for all items, on all cores.
+// keeps says that these are the holders; where it does not they may be as well.
+// Nobody else must come before the last of them, but for somebody of the group of
+// one of them, and behind that one.
+func (p *plan) keeps(item uint64, pos []int32) bool {
+	if p.sure > 0 || p.coarse != nil || len(pos) != p.copies || slices.Contains(pos, -1) {
+		return false
+	}
+	holders := make([]candidate, 0, yearMax)
+	last := 0
+	for n, at := range pos {
+		c := p.candidate(item, int(at))
+		if slices.ContainsFunc(holders, func(o candidate) bool { return p.group[o.pos] == p.group[at] }) {
+			return false
+		}
+		if holders = append(holders, c); before(&holders[last], &c) {
+			last = n
+		}
+	}
+	limit := newYardstick(&holders[last])
+	for other := range p.key {
+		first, clear := limit.before(^draw(item, p.key[other]), p.rate[other])
+		if clear && !first || slices.Contains(pos, int32(other)) {
+			continue
+		}
+		c := p.candidate(item, other)
+		if !before(&c, &holders[last]) {
+			continue
+		}
+		mate := slices.IndexFunc(holders, func(h candidate) bool { return p.group[h.pos] == p.group[other] })
+		if mate < 0 || before(&c, &holders[mate]) {
+			return false
+		}
+	}
+	return true
+}
+
+// allocate finds the holders of all items, on all cores.
 func (y *year) allocate() [][yearMax]int32 {
 	out := make([][yearMax]int32, len(y.bytes))
 	var wg sync.WaitGroup
@@ -143,9 +210,27 @@ func (y *year) place() {
 	for id, share := range chances(view, yearMax) {
 		y.tally.least += max(0, share-was[id]) * total
 	}
-	y.view = view
+	y.look(view)
 	y.tally.changes++
 	y.assignAll(y.allocate())
+}
+
+// likeAllocate holds what was found the short way to Allocate, for a part of the items.
+func (y *year) likeAllocate(t testing.TB) {
+	t.Helper()
+	for range 500 {
+		i := int32(y.below(len(y.bytes)))
+		want := [yearMax]int32{-1, -1, -1}
+		for n, id := range y.view.Allocate(y.itemAt(i)).Holders {
+			want[n] = y.at[id]
+		}
+		is := y.is[i]
+		slices.Sort(is[:])
+		slices.Sort(want[:])
+		if is != want {
+			t.Fatalf("minute %d: item %d is at %v, Allocate says %v", y.now, i, is, want)
+		}
+	}
 }
 
 // assignAll returns how many copies moved.
@@ -159,34 +244,56 @@ func (y *year) assignAll(all [][yearMax]int32) int {
 
 func (y *year) assign(i int32, is [yearMax]int32) int {
 	was, moves := y.is[i], 0
+	if is == was {
+		return 0
+	}
 	y.is[i] = is
 	for _, m := range was {
-		if c := (copyOf{i, m}); m >= 0 && !slices.Contains(is[:], m) && y.have[c] {
-			y.gone[c] = y.now
+		if m >= 0 && !slices.Contains(is[:], m) {
+			if k := y.copy(copyOf{i, m}, false); k != nil {
+				k.gone = int32(y.now)
+				y.gone = append(y.gone, copyOf{i, m})
+			}
 		}
 	}
 	for _, m := range is {
-		c := copyOf{i, m}
 		if m < 0 || slices.Contains(was[:], m) {
 			continue
 		}
-		delete(y.gone, c)
-		if !y.have[c] {
-			y.tally.moved += float64(y.bytes[i])
-			y.due = append(y.due, c)
-			moves++
+		if k := y.copy(copyOf{i, m}, false); k != nil {
+			k.gone = 0
+			continue
 		}
+		y.tally.moved += float64(y.bytes[i])
+		y.due = append(y.due, copyOf{i, m})
+		moves++
 	}
 	return moves
 }
 
-// room takes a copy's bytes where it does not get above what is lent.
-func (y *year) room(c copyOf) bool {
+// copy finds a copy on a disk, of the one or the other kind.
+func (y *year) copy(c copyOf, stand bool) *kept {
+	for n := range y.disk[c.item] {
+		if k := &y.disk[c.item][n]; k.member == c.member && k.stand == stand {
+			return k
+		}
+	}
+	return nil
+}
+
+// store takes in a copy if there is room for it.
+func (y *year) store(c copyOf, stand bool) bool {
 	if y.stored[c.member]+y.bytes[c.item] > y.members[c.member].Cap<<20 {
 		return false
 	}
 	y.stored[c.member] += y.bytes[c.item]
+	y.disk[c.item] = append(y.disk[c.item], kept{member: c.member, stand: stand})
 	return true
+}
+
+func (y *year) drop(c copyOf, stand bool) {
+	y.stored[c.member] -= y.bytes[c.item]
+	y.disk[c.item] = slices.DeleteFunc(y.disk[c.item], func(k kept) bool { return k.member == c.member && k.stand == stand })
 }
 
 // fetch lets members that can be reached take in what is due.
@@ -194,11 +301,10 @@ func (y *year) fetch() {
 	var later []copyOf
 	refused := 0
 	for _, c := range y.due {
-		if !slices.Contains(y.is[c.item][:], c.member) || y.have[c] {
+		if !slices.Contains(y.is[c.item][:], c.member) || y.copy(c, false) != nil {
 			continue
 		}
-		if away := y.away(c.member); !away && y.room(c) {
-			y.have[c] = true
+		if away := y.away(c.member); !away && y.store(c, false) {
 			continue
 		} else if !away {
 			refused++
@@ -212,19 +318,27 @@ func (y *year) fetch() {
 // release drops what is no longer assigned a day after all holders have it, and
 // interim copies as soon as the minimum of them does.
 func (y *year) release() {
-	for c, since := range y.gone {
-		if missing, _ := y.lacks(c.item); missing == 0 && y.now-since >= day && !y.away(c.member) {
-			y.stored[c.member] -= y.bytes[c.item]
-			delete(y.have, c)
-			delete(y.gone, c)
+	y.gone = slices.DeleteFunc(y.gone, func(c copyOf) bool {
+		k := y.copy(c, false)
+		if k == nil || k.gone == 0 {
+			return true
 		}
-	}
-	for c := range y.stand {
-		if _, held := y.lacks(c.item); held >= yearMin {
-			y.stored[c.member] -= y.bytes[c.item]
-			delete(y.stand, c)
+		if missing, _ := y.lacks(c.item); missing > 0 || y.now-int(k.gone) < day || y.away(c.member) {
+			return false
 		}
-	}
+		y.drop(c, false)
+		return true
+	})
+	y.stand = slices.DeleteFunc(y.stand, func(c copyOf) bool {
+		if y.copy(c, true) == nil {
+			return true
+		}
+		if _, held := y.lacks(c.item); held < yearMin {
+			return false
+		}
+		y.drop(c, true)
+		return true
+	})
 }
 
 // lacks counts the assigned members that lack an item, and those that have it.
@@ -232,7 +346,7 @@ func (y *year) lacks(i int32) (missing, held int) {
 	for _, m := range y.is[i] {
 		switch {
 		case m < 0:
-		case y.have[copyOf{i, m}]:
+		case y.copy(copyOf{i, m}, false) != nil:
 			held++
 		default:
 			missing++
@@ -316,7 +430,7 @@ func (y *year) records() {
 	for _, c := range y.due {
 		busy[c.member] = true
 	}
-	for c := range y.gone {
+	for _, c := range y.gone {
 		leaving[c.member] = true
 	}
 	loads := make([]Filling, len(y.members))
@@ -361,8 +475,8 @@ func (y *year) pin(part float64, cut map[peer.ID]bool) {
 			}
 		}
 		for _, id := range y.view.StandIns(y.itemAt(i), away) {
-			if c := (copyOf{i, y.at[id]}); y.room(c) {
-				y.stand[c] = true
+			if c := (copyOf{i, y.at[id]}); y.store(c, true) {
+				y.stand = append(y.stand, c)
 				y.tally.interim++
 			}
 		}
@@ -370,17 +484,10 @@ func (y *year) pin(part float64, cut map[peer.ID]bool) {
 }
 
 func (y *year) unpin(i int32) {
-	for m := range y.members {
-		c := copyOf{i, int32(m)}
-		for _, kept := range []bool{y.have[c], y.stand[c]} {
-			if kept {
-				y.stored[m] -= y.bytes[i]
-			}
-		}
-		delete(y.have, c)
-		delete(y.stand, c)
-		delete(y.gone, c)
+	for _, k := range y.disk[i] {
+		y.stored[k.member] -= y.bytes[i]
 	}
+	y.disk[i] = y.disk[i][:0]
 	y.is[i] = [yearMax]int32{-1, -1, -1}
 }
 
@@ -404,23 +511,26 @@ func (y *year) check(t testing.TB) {
 			t.Fatalf("minute %d: member %d stores %d bytes and lends %d", y.now, i, y.stored[i], m.Cap<<20)
 		}
 	}
-	copies := make([]uint8, len(y.bytes))
-	for _, disk := range []map[copyOf]bool{y.have, y.stand} {
-		for c := range disk {
-			if !y.absent[c.member].evicted {
-				copies[c.item]++
-			}
-		}
+	coming := make([]bool, len(y.bytes))
+	for _, c := range y.due {
+		coming[c.item] = true
 	}
 	thin := 0
-	for i, n := range copies {
+	for i, disk := range y.disk {
+		n := 0
+		for _, k := range disk {
+			if !y.absent[k.member].evicted {
+				n++
+			}
+		}
 		if n < yearMin {
 			thin++
 		}
-		if n == 0 && !slices.ContainsFunc(y.due, func(c copyOf) bool { return int(c.item) == i }) {
+		if n == 0 && !coming[i] {
 			t.Fatalf("minute %d: item %d is lost", y.now, i)
 		}
 	}
+	y.likeAllocate(t)
 	y.tally.thin = max(y.tally.thin, thin)
 }
 
