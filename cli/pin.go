@@ -24,10 +24,12 @@ func pinCommand() *cli.Command {
 				Name: "add", Usage: "keep CIDs", ArgsUsage: "CID [CID …]",
 				Description: "Returns when the pin is safe on this peer's disk; copies are made from then on (see `pinfold status CID`).",
 				Flags: append(pinFlags(), &cli.BoolFlag{Name: "direct", Usage: "keep the one block only, not what it links to"},
+					&cli.BoolFlag{Name: "adopt", Usage: "hand your own pin of it at this machine's IPFS node over to the cluster, which then lets it go as it lets go of its own"},
 					&cli.StringFlag{Name: "wait", Usage: "return when `HOW` many members know it (seen:2) or hold it (pinned:3; pinned: as many as it must have)"},
 					&cli.DurationFlag{Name: "wait-timeout", Value: 2 * time.Minute, Usage: "wait at most this `TIME`"}),
 				Action: pinAdd,
 			}),
+			pinUpdateCommand(),
 			command(&cli.Command{
 				Name: "rm", Usage: "let CIDs go", ArgsUsage: "CID [CID …]",
 				Description: "Refused, before anything goes, when much of the pinset would be removed within ten minutes (the share is mass_removal in\n" +
@@ -73,6 +75,7 @@ func pinFlags() []cli.Flag {
 		&cli.StringFlag{Name: "tags", Usage: "only at members with all these `WORDS`"},
 		&cli.StringFlag{Name: "on", Usage: "at these `PEERS` in any case (names or ids, comma-separated)"},
 		&cli.StringSliceFlag{Name: "meta", Usage: "`KEY=VALUE` for people"},
+		&cli.StringFlag{Name: "priority", Usage: "what is fetched first: `high`, normal or bulk", DefaultText: "normal"},
 		&cli.DurationFlag{Name: "expire-in", Usage: "let go after this `TIME` (48h)", DefaultText: "never"},
 		ownerFlag(),
 	}
@@ -98,6 +101,9 @@ func pinWish(c *cli.Context) (pinset.Pin, error) {
 		}
 	}
 	var err error
+	if p.Priority, err = pinset.ParsePriority(c.String("priority")); err != nil {
+		return p, err
+	}
 	if p.Include, err = membersNamed(c, c.String("on")); err != nil {
 		return p, err
 	}
@@ -158,7 +164,11 @@ func pinAdd(c *cli.Context) error {
 	for _, id := range cids {
 		p := wish
 		p.CID = id
-		done, receipt, err := api.Pin(c.Context, p, wait)
+		pin := api.Pin
+		if c.Bool("adopt") {
+			pin = api.Adopt
+		}
+		done, receipt, err := pin(c.Context, p, wait)
 		if err != nil {
 			return err
 		}

@@ -58,12 +58,14 @@ type fake struct {
 	foresight Foresight
 	audit     Audit
 	dial      func(context.Context, peer.ID) (net.Conn, error)
+	queue     func(context.Context, int) (pinset.Queue, error)
+	adopt     func(context.Context, cid.Cid) error
 }
 
 func newFake() *fake { return &fake{pins: map[string]pinset.Pin{}, files: map[string]string{}} }
 
 func (f *fake) Cluster(context.Context) (*Cluster, error) {
-	return &Cluster{ID: "bafycluster", Name: "home", Pinset: f, Statuses: f, Members: f, Data: f, Health: f, Spread: f, Mirrors: f.mirrors, Foresight: f.foresight, Audit: f.audit, Ruling: f, Policy: f, Past: f, Dial: f.dial,
+	return &Cluster{ID: "bafycluster", Name: "home", Pinset: f, Statuses: f, Members: f, Data: f, Health: f, Spread: f, Mirrors: f.mirrors, Foresight: f.foresight, Audit: f.audit, Ruling: f, Policy: f, Past: f, Dial: f.dial, Queue: f.queue, TakeOver: f.adopt,
 		Allocate: func(pinset.Pin) []peer.ID { return []peer.ID{testPeer("self"), testPeer("bob")} }}, nil
 }
 

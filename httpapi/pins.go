@@ -31,9 +31,12 @@ func (s *Server) pinPath(c *call) error {
 // pinAs reads the pin that the request describes, and makes it.
 func (c *call) pinAs(resolve func(*Cluster) (cid.Cid, error)) error {
 	p := c.params.pinTemplate(c.s.now())
-	wish := c.params.wish()
+	wish, ch := c.params.wish(), c.params.change()
 	if err := c.params.err; err != nil {
 		return err
+	}
+	if ch.unpin && wish.pinned == 0 {
+		wish.pinned = -1
 	}
 	var err error
 	if p.Owner, err = c.actsFor(); err != nil {
@@ -49,7 +52,13 @@ func (c *call) pinAs(resolve func(*Cluster) (cid.Cid, error)) error {
 	if err := cl.canCome(c.ctx(), wish); err != nil {
 		return err
 	}
+	if err := ch.allow(c, cl); err != nil {
+		return err
+	}
 	if p.CID, err = resolve(cl); err != nil {
+		return err
+	}
+	if p, err = ch.update(c, cl, p); err != nil {
 		return err
 	}
 	p.Normalise()
@@ -57,11 +66,19 @@ func (c *call) pinAs(resolve func(*Cluster) (cid.Cid, error)) error {
 		return err
 	}
 	done, receipt, err := cl.Pinset.Pin(c.ctx(), p)
+	if err == nil && ch.adopt {
+		err = cl.TakeOver(c.ctx(), done.CID)
+	}
 	if err != nil {
 		return err
 	}
 	if err := cl.await(c.ctx(), done.CID, receipt, wish); err != nil {
 		return err
+	}
+	if ch.unpin { // what another pin follows is no removal that would need a second thought
+		if _, _, err := cl.Pinset.Unpin(c.ctx(), pinset.Removal{CID: ch.from, Owner: p.Owner, Force: true}); err != nil && pinset.KindOf(err) != pinset.KindNotFound {
+			return err
+		}
 	}
 	return c.pinReply(dialect.PinReply{Pin: done, Receipt: receipt})
 }
@@ -131,7 +148,11 @@ func (cl *Cluster) reached(ctx context.Context, id cid.Cid, r pinset.Receipt, w 
 	}
 	want := w.pinned
 	if want < 0 {
-		want = max(st.Copies+st.Short, 1)
+		want = st.Copies + st.Short
+		if able := len(st.Allocation); able > 0 {
+			want = min(want, able) // fewer members than copies hold what they can
+		}
+		want = max(want, 1)
 	}
 	return st.Copies >= want, strings.Join([]string{"pinned at", itoa(st.Copies), "of", itoa(want), "members"}, " "), nil
 }

@@ -181,8 +181,8 @@ func (p *params) pinTemplate(now time.Time) pinset.Pin {
 	pin.Include = p.include()
 	pin.ExpireAt = p.expiry(now)
 	pin.Origins = p.origins()
-	if p.get("pin-update") != "" {
-		p.bad("pin-update", "it left out: pins are not updated from others here; pin the new CID and remove the old pin")
+	if pin.Priority, _ = pinset.ParsePriority(p.get("priority")); p.get("priority") != "" && p.get("priority") != pin.Priority.String() {
+		p.bad("priority", "high, normal or bulk")
 	}
 	if v := p.get("shard-size"); v != "" {
 		if _, err := strconv.ParseUint(v, 10, 64); err != nil {

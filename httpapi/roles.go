@@ -122,6 +122,11 @@ type Cluster struct {
 	Allocate  func(pinset.Pin) []peer.ID // holders in rank order
 	Remove    func(context.Context, peer.ID) error
 	Dial      func(context.Context, peer.ID) (net.Conn, error) // to a member's IPFS-shaped door
+	// Queue tells what runs and waits at this peer, at most so many of what waits.
+	Queue func(ctx context.Context, most int) (pinset.Queue, error)
+	// TakeOver makes the pin that the owner of this peer's IPFS node has of a CID the
+	// cluster's, if there is one.
+	TakeOver func(context.Context, cid.Cid) error
 }
 
 // Setting is one key of the daemon's configuration.

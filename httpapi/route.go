@@ -34,12 +34,15 @@ const (
 // The parameters that several endpoints know.
 var (
 	pinQuery = []string{"name", "mode", "replication", "replication-min", "replication-max", "shard-size", "user-allocations",
-		"expire-at", "expire-in", "meta-*", "pin-update", "origins", "owner", "tags", "wait", "wait-timeout"}
+		"expire-at", "expire-in", "meta-*", "origins", "owner", "tags", "priority", "wait", "wait-timeout"}
 	unpinQuery   = []string{"owner", "together", "force"}
 	removedQuery = []string{"cids", "name", "since", "owner"}
 	addQuery     = []string{"layout", "chunker", "raw-leaves", "progress", "cid-version", "hash", "nocopy", "local", "recursive", "hidden",
 		"wrap-with-directory", "shard", "stream-channels", "format", "no-pin", "pin", "pin-name", "only-hash", "quiet", "quieter", "silent", "encoding"}
 )
+
+// changes are the parameters of a pin request.
+func changes() []string { return slices.Concat(pinQuery, []string{"pin-update", "unpin", "adopt"}) }
 
 // routes is the API's table.
 func (s *Server) routes() []route {
@@ -64,9 +67,9 @@ func (s *Server) routes() []route {
 		{"POST", "/policy", admin, nil, s.setPolicy, own},
 		{"GET", "/pins", read, []string{"filter", "local", "cids"}, s.statuses, none},
 		{"GET", "/pins/{cid}", read, []string{"local"}, s.status, none},
-		{"POST", "/pins/{cid}", pin, pinQuery, s.pin, none},
+		{"POST", "/pins/{cid}", pin, changes(), s.pin, none},
 		{"DELETE", "/pins/{cid}", pin, unpinQuery, s.unpin, none},
-		{"POST", "/pins/ipfs/{path...}", pin, pinQuery, s.pinPath, none},
+		{"POST", "/pins/ipfs/{path...}", pin, changes(), s.pinPath, none},
 		{"DELETE", "/pins/ipfs/{path...}", pin, unpinQuery, s.unpinPath, none},
 		{"POST", "/pins/{cid}/recover", pin, []string{"local"}, s.recover, none},
 		{"POST", "/pins/recover", pin, []string{"local"}, s.recoverAll, none},
@@ -92,6 +95,7 @@ func (s *Server) routes() []route {
 		{"POST", "/cluster/leave", admin, nil, s.leave, none},
 		{"POST", "/peers/{id}/replace", admin, []string{"by"}, s.replace, none},
 		{"POST", "/peers/{id}/line", admin, nil, s.line, none},
+		{"GET", "/queue", read, []string{"limit"}, s.queue, none},
 		{"POST", "/pause", admin, []string{"for"}, s.pause, none},
 		{"POST", "/resume", admin, nil, s.resume, none},
 		{"GET", "/tokens", admin, nil, s.tokens, none},

@@ -258,8 +258,7 @@ func (c *call) move(old pinset.Pin, to cid.Cid, w waiting) error {
 	if there != nil {
 		return kuboError("'to' cid was already recursively pinned")
 	}
-	next := pinset.Pin{CID: to, Owner: old.Owner, Name: old.Name, Replication: old.Replication, Tags: old.Tags,
-		Include: old.Include, Origins: old.Origins, Metadata: old.Metadata, ExpireAt: old.ExpireAt}
+	next := old.Moved(to)
 	if _, _, err := c.s.deps.Pinset.Pin(c.ctx, next); err != nil {
 		return err
 	}

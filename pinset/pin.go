@@ -111,6 +111,13 @@ type Pin struct {
 // Key returns the key under which the pin is replicated.
 func (p Pin) Key() string { return Key(p.CID, p.Owner) }
 
+// Moved returns the wish of p for another CID: whose it is, how it is kept and called,
+// but nothing that is true of its data alone.
+func (p Pin) Moved(to cid.Cid) Pin {
+	p.CID, p.Size, p.Created = to, 0, time.Time{}
+	return p
+}
+
 // Expired says whether the pin's time is over at now.
 func (p Pin) Expired(now time.Time) bool {
 	return !p.ExpireAt.IsZero() && !now.Before(p.ExpireAt)

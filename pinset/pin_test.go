@@ -53,6 +53,7 @@ func TestPinSurvivesItsEncoding(t *testing.T) {
 	for name, p := range map[string]Pin{
 		"smallest":   {CID: testCID(t, 2)},
 		"full":       fullPin(t),
+		"bulk":       {CID: testCID(t, 4), Priority: PriorityBulk},
 		"everywhere": {CID: testCID(t, 3), Replication: Replication{Everywhere, Everywhere}},
 	} {
 		b, err := p.Encode()

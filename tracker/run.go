@@ -25,6 +25,7 @@ type run struct {
 	began    time.Time
 	moved    time.Time // last progress
 	progress pinset.Progress
+	pace     pace
 	watch    *time.Timer
 	whole    bool // the node confirmed the pin; its blocks are being counted
 	letting  bool // unpinning
@@ -143,7 +144,7 @@ func nextLook(j *queue.Job, o outcome, now time.Time, recheck time.Duration) tim
 func (t *Tracker) startFetch(r *run, cancel context.CancelCauseFunc, retained bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r.cancel, r.retained, r.moved, r.progress = cancel, retained, time.Now(), pinset.Progress{}
+	r.cancel, r.retained, r.moved, r.progress, r.pace = cancel, retained, time.Now(), pinset.Progress{}, pace{}
 	t.queue.Fetches(r.slot, r.moved)
 	r.watch = time.AfterFunc(t.patience(r), func() { t.checkProgress(r) })
 	r.cancelUnwanted()
@@ -203,6 +204,7 @@ func (t *Tracker) progress(r *run, p pinset.Progress) {
 	if p.Blocks > r.progress.Blocks || p.Bytes > r.progress.Bytes {
 		r.progress, r.moved = p, time.Now()
 		t.queue.Moves(r.slot, r.moved)
+		r.pace.note(r.moved, p.Bytes)
 	}
 	cancel := r.cancel
 	t.mu.Unlock()

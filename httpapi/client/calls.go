@@ -142,6 +142,9 @@ func pinQueryOf(p pinset.Pin) url.Values {
 	set("owner", p.Owner)
 	set("tags", strings.Join(p.Tags, ","))
 	set("origins", strings.Join(p.Origins, ","))
+	if p.Priority != pinset.PriorityNormal {
+		q.Set("priority", p.Priority.String())
+	}
 	if p.Mode != pinset.Recursive {
 		q.Set("mode", p.Mode.String())
 	}

@@ -55,6 +55,9 @@ func pinOf(p PinReply) pinObject {
 	if p.Mode == pinset.Direct {
 		o.MaxDepth = 0
 	}
+	if p.Priority != pinset.PriorityNormal {
+		o.Priority = p.Priority.String()
+	}
 	if p.Receipt.Seq != 0 {
 		o.Receipt = &receiptObject{Author: p.Receipt.Author.String(), Seq: p.Receipt.Seq, Head: p.Receipt.Head.String()}
 	}
@@ -87,7 +90,7 @@ var texts = []string{"", "plain", "two words", `quo"te`, `back\slash`, "<script>
 
 func randomPin(r *rand.Rand) PinReply {
 	pick := func() string { return texts[r.IntN(len(texts))] }
-	p := PinReply{Pin: pinset.Pin{CID: testCID(uint64(r.IntN(2)), fmt.Sprint(r.IntN(1000))), Name: pick(), Owner: pick(), Mode: pinset.Mode(r.IntN(2))}}
+	p := PinReply{Pin: pinset.Pin{CID: testCID(uint64(r.IntN(2)), fmt.Sprint(r.IntN(1000))), Name: pick(), Owner: pick(), Mode: pinset.Mode(r.IntN(2)), Priority: pinset.Priority(max(0, r.IntN(6)-3))}}
 	p.Replication = pinset.Replication{Min: r.IntN(4) - 1, Max: r.IntN(70000)}
 	for range r.IntN(3) {
 		p.Tags = append(p.Tags, pick()+"t")
@@ -171,7 +174,7 @@ func TestPinSurvivesTheWire(t *testing.T) {
 			quick++
 		}
 	}
-	if quick < 100 {
+	if quick < 50 {
 		t.Errorf("the quick reader took %d of 5000 pins: it has lost the layout", quick)
 	}
 }

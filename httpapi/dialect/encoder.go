@@ -57,6 +57,9 @@ func (e *Encoder) Pin(b []byte, p PinReply) []byte {
 		b = appendTexts(append(b, `,"tags":`...), p.Tags)
 	}
 	b = appendOptional(b, `,"size":`, p.Size)
+	if p.Priority != pinset.PriorityNormal {
+		b = appendText(append(b, `,"priority":`...), p.Priority.String())
+	}
 	if p.Receipt.Head.Defined() || p.Receipt.Seq != 0 {
 		b = e.appendReceipt(append(b, `,"receipt":`...), p.Receipt)
 	}

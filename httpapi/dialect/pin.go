@@ -33,6 +33,7 @@ type pinObject struct {
 	Owner       string            `json:"owner,omitempty"`
 	Tags        []string          `json:"tags,omitempty"`
 	Size        uint64            `json:"size,omitempty"`
+	Priority    string            `json:"priority,omitempty"` // high or bulk; left out: normal
 	Receipt     *receiptObject    `json:"receipt,omitempty"`
 }
 
@@ -73,6 +74,9 @@ func (o *pinObject) reply() (p PinReply, err error) {
 		return p, err
 	}
 	if p.Mode, err = pinset.ParseMode(o.Mode); err != nil {
+		return p, err
+	}
+	if p.Priority, err = pinset.ParsePriority(o.Priority); err != nil {
 		return p, err
 	}
 	if p.Include, err = decodePeers(o.Include); err != nil {

@@ -47,6 +47,11 @@ func scanPin(line []byte) (p PinReply, ok bool) {
 	if s.has(`,"size":`) {
 		p.Size = s.unsigned()
 	}
+	if s.has(`,"priority":`) {
+		var err error
+		p.Priority, err = pinset.ParsePriority(s.text())
+		s.ok = s.ok && err == nil
+	}
 	s.skip("}")
 	return p, s.ok && len(bytes.TrimRight(s.rest, "\n")) == 0
 }

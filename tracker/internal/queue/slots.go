@@ -1,7 +1,9 @@
 package queue
 
 import (
+	"cmp"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -286,13 +288,16 @@ func (q *Queue) Line() iter.Seq[*Job] {
 	}
 }
 
-// PutOff yields the jobs that wait for their time, in no order.
-func (q *Queue) PutOff() iter.Seq[*Job] {
-	return func(yield func(*Job) bool) {
-		for _, j := range q.later {
-			if !yield(j) {
-				return
-			}
+// Next returns the jobs that wait for their time and are due first, at most so many.
+func (q *Queue) Next(most int) []*Job {
+	var first []*Job
+	for _, j := range q.later {
+		at, _ := slices.BinarySearchFunc(first, j, func(a, b *Job) int { return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.Key, b.Key)) })
+		if at >= most {
+			continue
 		}
+		first = slices.Insert(first, at, j)
+		first = first[:min(len(first), most)]
 	}
+	return first
 }
