@@ -28,7 +28,13 @@ func (c *Cluster) Receipt(ctx context.Context, k cid.Cid) (pinset.SignedReceipt,
 	f := c.cfg.Founding
 	a := c.base.State.Authority()
 	view := allocation.NewView(roster.Of(a))
-	r := receipt.Receipt{At: c.cfg.Now(), CID: k, Founding: f.Marshal(), View: view.Digest(), Evidence: a.Evidence(), Founder: c.book.Record(f.Founder())}
+	r := receipt.Receipt{At: c.cfg.Now(), CID: k, Founding: f.Marshal(), View: view.Digest(), Evidence: a.Evidence()}
+	if said := c.book.Latest(f.Founder()); said != nil && said.View == r.View {
+		r.Founder = c.book.Record(f.Founder())
+	} else if a.Is(f.Founder()) && !slices.Contains(c.agreement().Silent, f.Founder()) {
+		return pinset.SignedReceipt{}, pinset.Errorf(pinset.KindUnavailable, "the cluster's founder has not spoken of its present members yet").
+			WithHint("try again in a minute: its word ties them to the cluster")
+	}
 	if err := c.receiptPins(ctx, &r); err != nil {
 		return pinset.SignedReceipt{}, err
 	}
@@ -51,7 +57,7 @@ func (c *Cluster) Receipt(ctx context.Context, k cid.Cid) (pinset.SignedReceipt,
 	if err != nil {
 		return pinset.SignedReceipt{}, err
 	}
-	return receipt.Document(f.ID(), signed)
+	return receipt.Document(f.ID(), signed, &c.cfg.Secret)
 }
 
 // receiptPins fills in what is pinned, and by which changes.

@@ -242,7 +242,7 @@ func TestReceiptByAMemberThatLies(t *testing.T) {
 			if err != nil {
 				t.Fatal(tc.name, err)
 			}
-			made, _ := receipt.Document(id, signed) // its claims are what it shows
+			made, _ := receipt.Document(id, signed, nil) // its claims are what it shows
 			got := check(t, made)
 			if tc.says == "" && !got.Valid || tc.says != "" && (got.Valid || !strings.Contains(strings.Join(got.Faults, "; "), tc.says)) {
 				t.Errorf("%s: valid %v, %q, want %q", tc.name, got.Valid, got.Faults, tc.says)
@@ -250,9 +250,25 @@ func TestReceiptByAMemberThatLies(t *testing.T) {
 		}
 		honest, _, _, _ := receipt.Open(id, doc.Signed)
 		signed, _ := honest.Seal(k, id)
-		made, _ := receipt.Document(id, signed)
+		made, _ := receipt.Document(id, signed, nil)
 		if got := check(t, made); got.Valid || !strings.Contains(got.Faults[0], "is no member") {
 			t.Errorf("signed by a stranger: %+v", got.Faults)
+		}
+	})
+}
+
+// A founder that is heard is waited for: without its word outsiders can verify nothing.
+func TestReceiptWaitsForTheFounder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3)
+		r.peers[1].pin(pinset.Pin{CID: cidN(1), Replication: pinset.Replication{Min: 1, Max: 1}, Include: []peer.ID{r.ids.ID(1)}})
+		r.peers[1].says()
+		if _, err := r.peers[2].Receipt(t.Context(), cidN(1)); pinset.KindOf(err) != pinset.KindUnavailable {
+			t.Errorf("before the founder has spoken: %v", err)
+		}
+		r.peers[0].says()
+		if doc, err := r.peers[2].Receipt(t.Context(), cidN(1)); err != nil || !check(t, doc).Valid {
+			t.Errorf("after it has: %v", err)
 		}
 	})
 }
@@ -270,7 +286,7 @@ func TestReceiptWithTheSecret(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		made, _ := receipt.Document(id, signed)
+		made, _ := receipt.Document(id, signed, nil)
 		with := func(s identity.Secret) pinset.ReceiptCheck {
 			got, err := VerifyReceipt(made, func(identity.ClusterID) *identity.Secret { return &s })
 			if err != nil {

@@ -57,10 +57,14 @@ func TestAuditOfAWholeCluster(t *testing.T) {
 	if a, err := r.peers[0].Audit(t.Context(), time.Hour, 5); err != nil || len(a.Tests) != 1 || !a.Tests[0].Met || a.Broken != 0 {
 		t.Fatalf("challenged: %+v, %v", a, err)
 	}
-	doc, err := r.peers[1].Receipt(t.Context(), root)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var doc pinset.SignedReceipt
+	kubotest.Eventually(t, rigPatience, "a receipt", func() (err error) {
+		doc, err = r.peers[1].Receipt(t.Context(), root)
+		if err == nil && len(doc.Claims.Holders) != 2 {
+			err = fmt.Errorf("%+v", doc.Claims)
+		}
+		return err
+	})
 	strange, member := daemon.Dir(t.TempDir()), r.peers[0].dir
 	for _, d := range []daemon.Dir{strange, member} {
 		if got, err := d.VerifyReceipt(doc); err != nil || !got.Valid || len(got.Claims.Holders) != 2 || got.Claims.Members != 2 {

@@ -56,7 +56,7 @@ func TestReceiptIsGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, err := Document(c.Founding.ID(), signed)
+	doc, err := Document(c.Founding.ID(), signed, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func FuzzVerify(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	doc, err := Document(c.Founding.ID(), signed)
+	doc, err := Document(c.Founding.ID(), signed, nil)
 	if err != nil {
 		f.Fatal(err)
 	}

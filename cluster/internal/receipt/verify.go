@@ -20,9 +20,10 @@ import (
 	"github.com/pinfold/pinfold/pinset"
 )
 
-// Document is a signed receipt as it is handed out.
-func Document(c identity.ClusterID, signed []byte) (pinset.SignedReceipt, error) {
-	k, err := judge(c, signed, nil)
+// Document is a signed receipt as it is handed out, by who has the cluster's secret:
+// where the founder has left, only such can verify it.
+func Document(c identity.ClusterID, signed []byte, secret *identity.Secret) (pinset.SignedReceipt, error) {
+	k, err := judge(c, signed, secret)
 	if err == nil && len(k.faults) > 0 {
 		err = pinset.Errorf(pinset.KindConflict, "%s", k.faults[0])
 	}
@@ -145,7 +146,7 @@ func (k *judging) vouched(secret *identity.Secret) {
 		return
 	}
 	if k.Founder == nil {
-		k.fault("nothing ties its members to the founder of the cluster, who has left: only who has the cluster's secret can verify it")
+		k.fault("nothing ties its members to the founder of the cluster, who has left or is silent: only who has the cluster's secret can verify it")
 		return
 	}
 	s, err := statement.Open(k.founding.ID(), k.Founder)
