@@ -56,8 +56,7 @@ func (c *Cluster) mayAdd(template pinset.Pin) error {
 	return c.checkPin(template, c.cfg.Now())
 }
 
-// placeholder stands for the CID of a pin that is checked before it is known: the
-// empty raw block.
+// placeholder is the CID of a pin that is checked before it is known: the empty raw block.
 var placeholder = cid.NewCidV1(cid.Raw, []byte{0x00, 0x00})
 
 // adding collects roots, so that many small files share one delta.
