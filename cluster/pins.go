@@ -66,7 +66,7 @@ func (c *Cluster) pinOp(ctx context.Context, p pinset.Pin) (Op, pinset.Pin, erro
 	}
 	p.Normalise()
 	if there {
-		p = over(old, p)
+		p = p.Over(old)
 	}
 	if err := c.checkPin(p, now); err != nil {
 		return Op{}, p, err
@@ -81,15 +81,6 @@ func (c *Cluster) pinOp(ctx context.Context, p pinset.Pin) (Op, pinset.Pin, erro
 		}
 	}
 	return Op{Key: p.Key(), Value: value}, p, nil
-}
-
-// over returns old with the fields of p: what this version does not know of a
-// newer member's pin stays.
-func over(old, p pinset.Pin) pinset.Pin {
-	old.CID, old.Owner, old.Name, old.Mode, old.Replication = p.CID, p.Owner, p.Name, p.Mode, p.Replication
-	old.Tags, old.Include, old.Size, old.Origins, old.Metadata = p.Tags, p.Include, p.Size, p.Origins, p.Metadata
-	old.Created, old.ExpireAt, old.Priority = p.Created, p.ExpireAt, p.Priority
-	return old
 }
 
 // checkPin holds the rules that need more than the pin itself.

@@ -118,6 +118,13 @@ func (p Pin) Moved(to cid.Cid) Pin {
 	return p
 }
 
+// Over returns p in place of old: what this version does not know of a newer
+// member's pin stays.
+func (p Pin) Over(old Pin) Pin {
+	p.extra = old.extra
+	return p
+}
+
 // Expired says whether the pin's time is over at now.
 func (p Pin) Expired(now time.Time) bool {
 	return !p.ExpireAt.IsZero() && !now.Before(p.ExpireAt)
