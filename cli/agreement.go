@@ -20,10 +20,10 @@ func printAgreement(c *cli.Context, api *client.Client, a pinset.Agreement) {
 		fmt.Fprintln(out, a.Sync)
 	}
 	if len(a.Sides) < 2 {
-		fmt.Fprintf(out, "%d of %s agree on %s\n", a.Agree, counted(a.Members, "peer"), counted(a.Count, "pin"))
+		fmt.Fprintf(out, "%d of %d peers agree on %s\n", a.Agree, a.Members, counted(a.Count, "pin"))
 		return
 	}
-	fmt.Fprintf(out, "%d of %s agree on %s; %d heard\n", a.Agree, counted(a.Members, "peer"), counted(a.Count, "pin"), a.Heard)
+	fmt.Fprintf(out, "%d of %d peers agree on %s; %d heard\n", a.Agree, a.Members, counted(a.Count, "pin"), a.Heard)
 	names := namesOf(c, api)
 	for i, s := range a.Sides {
 		fmt.Fprintln(out, "  "+sideText(s, i == 0, names))

@@ -73,7 +73,7 @@ func app(s Streams) *cli.App {
 		Commands: []*cli.Command{
 			upCommand(), initCommand(), joinCommand(), inviteCommand(), leaveCommand(),
 			giveCommand(), setCommand(), drainCommand(), undrainCommand(), evictCommand(), roleCommand(), policyCommand(), pauseCommand(), resumeCommand(), replaceCommand(),
-			addCommand(), pinCommand(), statusCommand(), peersCommand(), queueCommand(), recoverCommand(),
+			addCommand(), pinCommand(), stateCommand(), statusCommand(), peersCommand(), queueCommand(), recoverCommand(),
 			mirrorCommand(), explainCommand(), planCommand(), balanceCommand(), auditCommand(), receiptCommand(),
 			getCommand(), catCommand(), lsCommand(), gcCommand(),
 			idCommand(), healthCommand(), tokenCommand(), bridgeCommand(), configCommand(), testnetCommand(), versionCommand(),

@@ -10,9 +10,7 @@ import (
 
 	"github.com/pinfold/pinfold/allocation"
 	"github.com/pinfold/pinfold/cluster/internal/fill"
-	"github.com/pinfold/pinfold/cluster/internal/roster"
 	"github.com/pinfold/pinfold/cluster/internal/whatif"
-	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -46,7 +44,7 @@ func (c *Cluster) Balance(ctx context.Context) (pinset.Balance, error) {
 	}
 	for _, s := range ch.Shifts {
 		if m, ok := a.Member(s.ID); ok {
-			b.Members = append(b.Members, fillOf(a, m, whatif.Amount(s.Before), used[s.ID]))
+			b.Members = append(b.Members, fill.Of(a, m, whatif.Amount(s.Before), used[s.ID]))
 		}
 	}
 	slices.SortFunc(b.Members, func(x, y pinset.Fill) int {
@@ -55,18 +53,4 @@ func (c *Cluster) Balance(ctx context.Context) (pinset.Balance, error) {
 	b.Spread = fill.SpreadOf(b.Members)
 	b.Limits = fill.Limits(a, view, b, wishes)
 	return b, nil
-}
-
-func fillOf(a *identity.Authority, m identity.Record, assigned pinset.Amount, used uint64) pinset.Fill {
-	f := pinset.Fill{Peer: m.Peer, Name: m.Name, Site: whatif.Site(m.Domains), Lent: m.Lent, Assigned: assigned, Used: used}
-	switch {
-	case a.Role(m.Peer) == identity.RoleObserver:
-		f.Role = "observer"
-	case m.State == identity.Draining:
-		f.Role = "draining"
-	case slices.Contains(m.Mirrors, pinset.MirrorAll) || len(roster.Mirrored(m.Mirrors)) > 0:
-		f.Role = "mirror"
-	}
-	f.Fill, f.Of = fill.Share(assigned.Bytes, m.Lent), fill.Share(used, m.Lent)
-	return f
 }

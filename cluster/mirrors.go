@@ -44,29 +44,13 @@ func (c *Cluster) AddMirror(ctx context.Context, of string) error {
 // as always. KindNotFound: this peer has no such wish.
 func (c *Cluster) RemoveMirror(ctx context.Context, of string) error {
 	return c.amend(ctx, func(r *identity.Record) error {
-		word, err := wishMeant(c.base.State.Authority(), r.Mirrors, of)
+		word, err := roster.WishMeant(c.base.State.Authority(), r.Mirrors, of)
 		if err != nil {
 			return err
 		}
 		r.Mirrors = slices.DeleteFunc(slices.Clone(r.Mirrors), func(w string) bool { return w == word })
 		return nil
 	})
-}
-
-// wishMeant finds a wish by what it is of: a member's name, an id (also of who is
-// no member any more), or everything.
-func wishMeant(a *identity.Authority, wishes []string, of string) (string, error) {
-	if slices.Contains(wishes, of) {
-		return of, nil
-	}
-	if m, err := roster.Named(a, of); err == nil && slices.Contains(wishes, m.Peer.String()) {
-		return m.Peer.String(), nil
-	}
-	e := pinset.NotFound("mirror %q: this peer has no such wish", of).WithHint("pinfold mirror ls")
-	if len(wishes) == 0 {
-		e = pinset.NotFound("mirror %q: this peer mirrors nobody", of).WithHint("pinfold mirror add NAME")
-	}
-	return "", e
 }
 
 // Mirrors tells the wishes of all members, this peer's own first, with how far
@@ -102,7 +86,7 @@ func (c *Cluster) mirrorWishes() []pinset.Mirror {
 	var own, others []pinset.Mirror
 	for _, r := range a.Members() {
 		for _, word := range r.Mirrors {
-			m := pinset.Mirror{Peer: r.Peer, Name: r.Name, Self: r.Peer == c.self, Of: word, Idle: idleMirror(a, r, word)}
+			m := pinset.Mirror{Peer: r.Peer, Name: r.Name, Self: r.Peer == c.self, Of: word, Idle: roster.IdleMirror(a, r, word)}
 			if of, err := peer.Decode(word); err == nil {
 				rec, _ := a.Member(of)
 				m.OfName = rec.Name
@@ -119,26 +103,6 @@ func (c *Cluster) mirrorWishes() []pinset.Mirror {
 		}
 	}
 	return append(own, others...)
-}
-
-// idleMirror says why a wish has no effect, or "".
-func idleMirror(a *identity.Authority, r identity.Record, word string) string {
-	of, err := peer.Decode(word)
-	switch {
-	case a.Role(r.Peer) == identity.RoleObserver:
-		return "an observer stores nothing"
-	case r.State == identity.Draining:
-		return "it is draining"
-	case r.Lent>>20 == 0:
-		return "it lends nothing"
-	case word == pinset.MirrorAll:
-		return ""
-	case err != nil:
-		return "from a newer version: update pinfold"
-	case !a.Is(of):
-		return "no member any more"
-	}
-	return ""
 }
 
 // countMirrored counts the pins of one CID into a wish that is about it.

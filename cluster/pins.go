@@ -8,8 +8,8 @@ import (
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
-	ma "github.com/multiformats/go-multiaddr"
 
+	"github.com/pinfold/pinfold/cluster/internal/contact"
 	"github.com/pinfold/pinfold/cluster/internal/roster"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -98,21 +98,12 @@ func (c *Cluster) checkPin(p pinset.Pin, now time.Time) error {
 		}
 	}
 	for _, o := range p.Origins {
-		if err := checkOrigin(o); err != nil {
+		if err := contact.CheckOrigin(o); err != nil {
 			return pinset.Invalid("pin %s: origin %q: %w", p.CID, o, err).
 				WithHint("an origin looks like /ip4/203.0.113.7/tcp/4001/p2p/12D3Koo…")
 		}
 	}
 	return nil
-}
-
-func checkOrigin(text string) error {
-	a, err := ma.NewMultiaddr(text)
-	if err != nil {
-		return err
-	}
-	_, err = peer.AddrInfoFromP2pAddr(a)
-	return err
 }
 
 // mayWrite says whether this peer may write pins, and if not, why.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/pinfold/pinfold/cluster/internal/roster"
 	"github.com/pinfold/pinfold/cluster/internal/rules"
 	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
@@ -53,19 +54,10 @@ func (c *Cluster) SetRole(ctx context.Context, id peer.ID, role string) error {
 		return err
 	}
 	op := Op{Key: identity.RoleKey(id), Value: value}
-	if !hasAdmin(a.With(identity.Entry{Author: c.self, Priority: 1 << 62, Key: op.Key, Value: op.Value})) {
+	if !roster.HasAdmin(a.With(identity.Entry{Author: c.self, Priority: 1 << 62, Key: op.Key, Value: op.Value})) {
 		return pinset.Errorf(pinset.KindConflict, "%s is the only admin: nobody could rule any more", c.nameOf(id)).
 			WithHint("make another member an admin first: pinfold role NAME admin")
 	}
 	_, err = c.base.State.Commit(ctx, op)
 	return err
-}
-
-func hasAdmin(a *identity.Authority) bool {
-	for _, m := range a.Members() {
-		if a.Role(m.Peer) == identity.RoleAdmin {
-			return true
-		}
-	}
-	return false
 }

@@ -92,21 +92,17 @@ func (c *Cluster) Restore(ctx context.Context, f pinset.RemovedFilter) iter.Seq2
 			}
 		}
 	}
-	return bulk.Commit(changes, maxOps, func(ops []Op) error {
-		_, err := c.base.State.Commit(ctx, ops...)
-		return err
-	})
+	return bulk.Commit(changes, c.commitAll(ctx))
 }
 
 // revive is the change that pins again what was removed.
 func (c *Cluster) revive(ctx context.Context, p pinset.Pin) (bulk.Change[Op], error) {
-	a := c.base.State.Authority()
-	p.Include = slices.DeleteFunc(slices.Clone(p.Include), func(id peer.ID) bool { return !a.Is(id) })
-	op, p, err := c.pinOp(ctx, p)
-	if err == nil && op.Value == nil {
+	p.Include = slices.DeleteFunc(slices.Clone(p.Include), func(id peer.ID) bool { return !c.IsMember(id) })
+	done, err := c.change(ctx, p)
+	if err == nil && done.Key == "" {
 		err = pinset.Errorf(pinset.KindConflict, "%s is pinned", p.CID)
 	}
-	return bulk.Change[Op]{Key: op.Key, Op: op, Pin: p}, err
+	return done, err
 }
 
 // Merges are what came together here after members were apart, or changed one pin

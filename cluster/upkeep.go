@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -49,7 +48,7 @@ func (c *Cluster) say(ctx context.Context) error {
 	}
 	last := c.book.Latest(c.self)
 	next := c.statement(r, last)
-	if last != nil && !c.book.Behind() && saysTheSame(last, &next) {
+	if last != nil && !c.book.Behind() && last.SaysTheSame(&next) {
 		return nil
 	}
 	if err := c.base.State.Sync(ctx); err != nil { // no word on what a crash may undo
@@ -83,11 +82,6 @@ func (c *Cluster) statement(r Report, last *statement.Statement) statement.State
 		s.Digest, s.Count = sum.Digest[:], sum.Count
 	}
 	return s
-}
-
-func saysTheSame(a, b *statement.Statement) bool {
-	return a.View == b.View && maps.Equal(a.Vector, b.Vector) && a.Items == b.Items && a.Bytes == b.Bytes &&
-		a.Missing == b.Missing && a.Refused == b.Refused && a.Except.Equal(b.Except) && bytes.Equal(a.Digest, b.Digest)
 }
 
 // maxOps is how many changes go into one delta.

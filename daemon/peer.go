@@ -230,7 +230,7 @@ func (c clusterDir) saveBook(infos []peer.AddrInfo, saved []byte) []byte {
 func (p *peerOf) door() *httpapi.Cluster {
 	return &httpapi.Cluster{
 		ID: string(p.founding.ID()), Name: p.founding.Name(),
-		Pinset: p.cluster, Statuses: p.cluster, Members: p.cluster, Data: p.cluster, Health: p.cluster, Ruling: p.cluster, Policy: p.cluster, Past: p.cluster,
+		Pinset: p.cluster, Statuses: p.cluster, Members: p.cluster, Data: p.cluster, Health: p.cluster, Ruling: p.cluster, Policy: p.cluster, Past: p.cluster, Transfer: transferOf{p.cluster},
 		Spread: p.cluster, Mirrors: p.cluster, Foresight: p.cluster, Audit: p.cluster, Allocate: p.cluster.Allocate, Remove: p.cluster.Remove,
 		Dial:  p.network.Dial,
 		Queue: p.tracker.Queue, TakeOver: p.tracker.Adopt,

@@ -22,6 +22,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multihash"
 
+	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -54,6 +55,8 @@ type fake struct {
 	statusSeq []pinset.Summary
 	gone      []pinset.Removed
 	merged    []pinset.Merge
+	key       identity.Key // signs exports
+	brought   []pinset.Pin // by imports
 	mirrors   Mirrors
 	foresight Foresight
 	audit     Audit
@@ -65,7 +68,7 @@ type fake struct {
 func newFake() *fake { return &fake{pins: map[string]pinset.Pin{}, files: map[string]string{}} }
 
 func (f *fake) Cluster(context.Context) (*Cluster, error) {
-	return &Cluster{ID: "bafycluster", Name: "home", Pinset: f, Statuses: f, Members: f, Data: f, Health: f, Spread: f, Mirrors: f.mirrors, Foresight: f.foresight, Audit: f.audit, Ruling: f, Policy: f, Past: f, Dial: f.dial, Queue: f.queue, TakeOver: f.adopt,
+	return &Cluster{ID: "bafycluster", Name: "home", Pinset: f, Statuses: f, Members: f, Data: f, Health: f, Spread: f, Mirrors: f.mirrors, Foresight: f.foresight, Audit: f.audit, Ruling: f, Policy: f, Transfer: f, Past: f, Dial: f.dial, Queue: f.queue, TakeOver: f.adopt,
 		Allocate: func(pinset.Pin) []peer.ID { return []peer.ID{testPeer("self"), testPeer("bob")} }}, nil
 }
 
@@ -450,3 +453,40 @@ func serve(t testing.TB, cfg Config) *served {
 	t.Cleanup(stop)
 	return &served{fake: f, socket: s.Addrs()[0], tcp: s.Addrs()[1], stop: stop}
 }
+
+func (f *fake) Export(_ context.Context, w Exporter) error {
+	if f.key.Private() == nil {
+		return pinset.Errorf(pinset.KindUnavailable, "this fake has no key")
+	}
+	e := pinset.Export{Cluster: "bafycluster", Name: "home", By: f.key.ID(), At: time.Unix(1e9, 0).UTC()}
+	sign := func(b []byte) []byte { s, _ := f.key.Private().Sign(b); return s }
+	if err := w.Head(e, sign(e.Head())); err != nil {
+		return err
+	}
+	var d pinset.ExportDigest
+	for p := range f.Pins(context.Background()) {
+		if err := errors.Join(d.Add(p), w.Pin(p)); err != nil {
+			return err
+		}
+	}
+	e.Pins, e.Digest = d.Sum()
+	return errors.Join(w.End(e, sign(e.End())), f.err)
+}
+
+func (f *fake) Import(_ context.Context, lines iter.Seq2[pinset.ImportLine, error], o pinset.ImportOptions) (pinset.Import, error) {
+	out := pinset.Import{DryRun: o.DryRun}
+	for l, err := range lines {
+		if err != nil {
+			return out, err
+		}
+		if out.Lines++; l.Err != nil {
+			out.Spoil(l.Line, l.Text, l.Err)
+			continue
+		}
+		f.brought = append(f.brought, l.Pin)
+		out.Added++
+	}
+	return out, f.err
+}
+
+func (f *fake) IsMember(id peer.ID) bool { return id == f.key.ID() }

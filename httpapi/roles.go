@@ -112,6 +112,7 @@ type Cluster struct {
 	Ruling   Ruling
 	Policy   Policy
 	Past     Past
+	Transfer Transfer
 
 	// What a cluster need not offer; nil is answered with KindConflict, but for
 	// Allocate: lists then go without allocations.

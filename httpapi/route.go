@@ -75,6 +75,8 @@ func (s *Server) routes() []route {
 		{"POST", "/pins/recover", pin, []string{"local"}, s.recoverAll, none},
 		{"GET", "/removed", read, removedQuery, s.removed, none},
 		{"POST", "/removed/restore", pin, append([]string{"all"}, removedQuery...), s.restore, none},
+		{"GET", "/state/export", admin, nil, s.export, none},
+		{"POST", "/state/import", admin, []string{"dry-run", "replace"}, s.importPins, own},
 		{"GET", "/merges", read, nil, s.merges, none},
 		{"GET", "/allocations", read, []string{"filter", "owner", "allocations"}, s.allocations, none},
 		{"GET", "/allocations/{cid}", read, []string{"owner"}, s.allocation, none},

@@ -56,3 +56,13 @@ func Names(a *identity.Authority, ids []peer.ID) string {
 	}
 	return strings.Join(out, ", ")
 }
+
+// HasAdmin says whether anybody can rule.
+func HasAdmin(a *identity.Authority) bool {
+	for _, m := range a.Members() {
+		if a.Role(m.Peer) == identity.RoleAdmin {
+			return true
+		}
+	}
+	return false
+}
