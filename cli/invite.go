@@ -5,7 +5,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/pinfold/pinfold/httpapi/client"
 	"github.com/pinfold/pinfold/httpapi/dialect"
+	"github.com/pinfold/pinfold/pinset"
 )
 
 func inviteCommand() *cli.Command {
@@ -54,20 +56,51 @@ func leaveCommand() *cli.Command {
 		Name:  "leave",
 		Usage: "stop being a member",
 		Description: "Tells the others, so that they make the copies that are missing then, and stops the daemon.\n" +
-			"The data stays at the IPFS node, pinned under pinfold's mark, until you unpin it there.",
+			"The data stays at the IPFS node, pinned under pinfold's mark, until you unpin it there.\n" +
+			"While no other member is connected it is refused, since nobody would hear of it: with --unheard it is done all the same, and the\n" +
+			"others count this peer as absent until they evict it.",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "unheard", Usage: "leave also when no other member is connected"}},
 		Action: func(c *cli.Context) error {
 			api, err := connect(c)
 			if err != nil {
 				return err
 			}
+			heard, err := anyoneThere(c, api)
+			if err != nil {
+				return err
+			}
+			if !heard && !c.Bool("unheard") {
+				return pinset.Errorf(pinset.KindUnavailable, "leave: no other member is connected, so nobody would hear of it").
+					WithHint("try again when `pinfold peers` shows one; or pinfold leave --unheard, and the others evict this peer when it was absent for long")
+			}
 			if err := api.Leave(c.Context); err != nil {
 				return err
 			}
 			if c.Bool("json") {
-				return printJSON(c, map[string]bool{"left": true})
+				return printJSON(c, map[string]bool{"left": true, "heard": heard})
+			}
+			if !heard {
+				fmt.Fprintln(c.App.Writer, "left, and nobody knows: the others count this peer as absent, and evict it after their policy's time, or an admin does.")
+				return nil
 			}
 			fmt.Fprintln(c.App.Writer, "left; the others know. `pinfold up` makes a new cluster, `pinfold join INVITE` joins one.")
 			return nil
 		},
 	})
+}
+
+// anyoneThere says whether another member is connected; where there is none at all,
+// that it is none who could not be reached: leaving is refused for that.
+func anyoneThere(c *cli.Context, api *client.Client) (bool, error) {
+	alone := true
+	for p, err := range api.Peers(c.Context) {
+		if err != nil {
+			return false, err
+		}
+		if p.Connected && !p.Self {
+			return true, nil
+		}
+		alone = alone && p.Self
+	}
+	return alone, nil
 }

@@ -42,7 +42,8 @@ func joinCommand() *cli.Command {
 		Usage:     "become a member with an invite",
 		ArgsUsage: "INVITE",
 		Description: "The invite is the text that `pinfold invite` printed on a member's machine; - reads it from standard input.\n" +
-			"With a daemon running it joins at once; else `pinfold up` does.",
+			"With a daemon running it joins at once; else `pinfold up` does.\n" +
+			"An invite to the cluster that this peer is in already brings new addresses of its members, and changes nothing else.",
 		Flags: commonSettings(),
 		Action: func(c *cli.Context) error {
 			args, err := arguments(c, 1, -1)
@@ -108,6 +109,10 @@ func join(c *cli.Context, invite string) error {
 	}
 	if c.Bool("json") {
 		return printJSON(c, map[string]string{"cluster": string(joined.Cluster), "name": joined.Name})
+	}
+	if joined.Known {
+		fmt.Fprintf(out, "this peer is in cluster %q already; it tries the invite's addresses as well\nnext: %s up\n", joined.Name, self(dir))
+		return nil
 	}
 	fmt.Fprintf(out, "joined cluster %q (%s)\nnext: %s up\n", joined.Name, joined.Cluster, self(dir))
 	return nil

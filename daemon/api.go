@@ -49,6 +49,13 @@ func (a apiDaemon) Join(ctx context.Context, text, name string, give uint64) err
 	if err != nil {
 		return err
 	}
+	if d.peer.dir.id == invite.Cluster {
+		if err := d.peer.dir.learn(invite); err != nil {
+			return err
+		}
+		d.stopWith(ErrRestart) // the network takes what it is given at its start
+		return nil
+	}
 	free := func() error {
 		return empty(d.peer.founding.Name(), d.peer.state.Summary().Count, len(d.peer.state.Authority().Members()))
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -27,6 +28,7 @@ const joinTimeout = 90 * time.Second
 type Joined struct {
 	Cluster identity.ClusterID
 	Name    string
+	Known   bool // this peer was in it already; it has the invite's addresses now
 }
 
 // Join makes this peer a member of the invite's cluster while no daemon runs. It
@@ -47,6 +49,9 @@ func Join(ctx context.Context, o Options, text string) (Joined, error) {
 		return Joined{}, err
 	}
 	for _, c := range old {
+		if c.id == invite.Cluster {
+			return Joined{Cluster: c.id, Name: invite.Name, Known: true}, c.learn(invite)
+		}
 		if err := c.replaceable(ctx, o.log()); err != nil {
 			return Joined{}, err
 		}
@@ -72,11 +77,6 @@ type replacing struct {
 // join fetches the founding record and writes the cluster's directory, which names
 // the ones that it replaces: the next start sets them aside.
 func (o Options) join(ctx context.Context, invite identity.Invite, r replacing) (Joined, error) {
-	for _, c := range r.old {
-		if c.id == invite.Cluster {
-			return Joined{}, pinset.Errorf(pinset.KindConflict, "this peer is a member of cluster %q already", invite.Name)
-		}
-	}
 	cfg, err := o.settle(ctx)
 	if err != nil {
 		return Joined{}, err
@@ -140,6 +140,33 @@ func (c clusterDir) replaceable(ctx context.Context, log *slog.Logger) error {
 	}
 	defer s.Close()
 	return empty(f.Name(), s.Summary().Count, len(s.Authority().Members()))
+}
+
+// maxInvited bounds the addresses kept from invites, in peers.
+const maxInvited = 32
+
+// learn takes the addresses of a further invite to this cluster, the newest first:
+// the ones that are known may all have changed.
+func (c clusterDir) learn(invite identity.Invite) error {
+	_, secret, err := c.load()
+	if err != nil {
+		return err
+	}
+	if secret != invite.Secret {
+		return pinset.Invalid("this invite is to the cluster that this peer is in, %q, and its secret is another", invite.Name).
+			WithHint("ask for a fresh invite: pinfold invite")
+	}
+	known := slices.Clone(invite.Peers)
+	for _, p := range c.invited("peers") {
+		if !slices.ContainsFunc(known, func(k peer.AddrInfo) bool { return k.String() == p.String() }) && len(known) < maxInvited {
+			known = append(known, p)
+		}
+	}
+	raw, err := json.Marshal(known)
+	if err != nil {
+		return err
+	}
+	return pinset.Wrap(pinset.KindUnavailable, writeFile(c.path("peers"), raw), "write down the invite's addresses")
 }
 
 func empty(name string, pins uint64, members int) error {

@@ -9,8 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
 	"github.com/pinfold/pinfold/daemon"
 	"github.com/pinfold/pinfold/httpapi/client"
+	"github.com/pinfold/pinfold/identity"
 	"github.com/pinfold/pinfold/ipfsclient/ipfsclienttest"
 	"github.com/pinfold/pinfold/ipfsclient/kubotest"
 	"github.com/pinfold/pinfold/pinset"
@@ -101,6 +105,57 @@ func TestAPinWhileJoining(t *testing.T) {
 	}
 	if _, _, err := p.PinOf(t.Context(), imagined(1), ""); err != nil {
 		t.Error(err)
+	}
+}
+
+// A further invite to one's own cluster brings addresses, running or not, and
+// changes nothing else; one with another secret is refused.
+func TestAnInviteToOnesOwnClusterBringsAddresses(t *testing.T) {
+	r := newRig(t, 2, nil)
+	p := r.peers[1]
+	before := p.id(t)
+	book := func() string {
+		found, err := filepath.Glob(filepath.Join(string(p.dir), "clusters", "*", "peers"))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("address files %v, %v", found, err)
+		}
+		raw, err := os.ReadFile(found[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(raw)
+	}
+	inv, err := identity.ParseInvite(r.invite())
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := func(port int) string {
+		i := inv
+		i.Peers = []peer.AddrInfo{{ID: inv.Peers[0].ID, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast(fmt.Sprintf("/ip4/192.0.2.1/tcp/%d", port))}}}
+		return i.String()
+	}
+	if err := p.Join(t.Context(), moved(1234), "", 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-p.done; !errors.Is(err, daemon.ErrRestart) {
+		t.Fatalf("the daemon ended with %v, want ErrRestart", err)
+	}
+	joined, err := daemon.Join(t.Context(), daemon.Options{Dir: p.dir, Node: p.node}, moved(4321))
+	if err != nil || !joined.Known {
+		t.Fatalf("%+v, %v", joined, err)
+	}
+	if now := book(); !strings.Contains(now, "/tcp/1234") || !strings.Contains(now, "/tcp/4321") {
+		t.Errorf("addresses %s", now)
+	}
+	inv.Secret = identity.Secret{1}
+	if _, err := daemon.Join(t.Context(), daemon.Options{Dir: p.dir, Node: p.node}, moved(5555)); pinset.KindOf(err) != pinset.KindInvalid || strings.Contains(book(), "/tcp/5555") {
+		t.Errorf("with another secret: %v", err)
+	}
+	r.peers = r.peers[:1]
+	r.start(p)
+	members(t, r.peers[0], 2)
+	if p.id(t) != before {
+		t.Error("it is another peer")
 	}
 }
 

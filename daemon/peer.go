@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -197,18 +196,17 @@ func (p *peerOf) keepBook(ctx context.Context) error {
 // book is where members were last found: first what the last run wrote, then the
 // invite's.
 func (c clusterDir) book() []peer.AddrInfo {
-	var out []peer.AddrInfo
-	for _, name := range []string{"book", "peers"} {
-		var infos []peer.AddrInfo
-		raw, err := os.ReadFile(c.path(name))
-		if errors.Is(err, fs.ErrNotExist) || len(raw) == 0 {
-			continue
-		}
-		if err == nil && json.Unmarshal(raw, &infos) == nil {
-			out = append(out, infos...)
-		}
+	return append(c.invited("book"), c.invited("peers")...)
+}
+
+// invited reads one of the two files of where members were found; one that cannot be
+// read is as one that is not there.
+func (c clusterDir) invited(name string) (infos []peer.AddrInfo) {
+	raw, err := os.ReadFile(c.path(name))
+	if err != nil || json.Unmarshal(raw, &infos) != nil {
+		return nil
 	}
-	return out
+	return infos
 }
 
 // saveBook writes the address book if it is not the one that was saved, and
