@@ -142,3 +142,41 @@ func TestTheProtocolsDeltaIsSignedAsItSays(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestTheProtocolsSealsAreTrue reads the seal and the acknowledgement by the words
+// of the page.
+func TestTheProtocolsSealsAreTrue(t *testing.T) {
+	ex := examples(t)
+	id := identity.ClusterID(ex["cluster-id"][0])
+	author, payload, err := identity.Unseal("seal", id, fromHex(t, ex["seal"]))
+	if err != nil {
+		t.Fatal("seal:", err)
+	}
+	var seal struct {
+		Epoch   uint64   `cbor:"epoch"`
+		Seq     uint64   `cbor:"seq"`
+		Members []byte   `cbor:"members"`
+		Heads   [][]byte `cbor:"heads"`
+	}
+	if extra, err := canon.UnmarshalKeeping(payload, &seal); err != nil || len(extra) > 0 {
+		t.Errorf("seal: %v, more fields than the page names: %v", err, extra)
+	}
+	if seal.Epoch != 1 || seal.Seq != 1 || len(seal.Members) != 32 || len(seal.Heads) != 1 || len(seal.Heads[0]) != 32 {
+		t.Errorf("seal: %+v", seal)
+	}
+	by, payload, err := identity.Unseal("ack", id, fromHex(t, ex["ack"]))
+	if err != nil {
+		t.Fatal("ack:", err)
+	}
+	var ack struct {
+		Epoch uint64 `cbor:"epoch"`
+		Seal  uint64 `cbor:"seal"`
+		Root  []byte `cbor:"root"`
+	}
+	if extra, err := canon.UnmarshalKeeping(payload, &ack); err != nil || len(extra) > 0 {
+		t.Errorf("ack: %v, more fields than the page names: %v", err, extra)
+	}
+	if by != author || ack.Epoch != seal.Epoch || ack.Seal != seal.Seq || len(ack.Root) != 32 {
+		t.Errorf("ack: %+v by %s", ack, by)
+	}
+}

@@ -135,6 +135,12 @@ func (q *queue) wantAdoption() {
 	q.wake()
 }
 
+func (q *queue) wakeUp() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.wake()
+}
+
 func (q *queue) wake() {
 	select {
 	case q.ring <- struct{}{}:
@@ -211,9 +217,7 @@ func (s *State) runCommitter(ctx context.Context) {
 		}
 		s.queue.gather()
 		group, adopt := s.queue.take()
-		if len(group) > 0 || adopt {
-			s.commitGroup(ctx, group, adopt)
-		}
+		s.commitGroup(ctx, group, adopt)
 	}
 }
 
@@ -225,6 +229,12 @@ func (s *State) commitGroup(ctx context.Context, group []*request, adopt bool) {
 	}()
 	s.write.Lock()
 	defer s.write.Unlock()
+	if err := s.writePending(ctx); err != nil {
+		s.log.Warn("sign anew what was not in the epoch's genesis", "err", err)
+	}
+	if len(group) == 0 && !adopt {
+		return
+	}
 	receipt, err := s.writeGroup(ctx, group, adopt)
 	for _, r := range group {
 		if r.err == nil {
@@ -417,6 +427,9 @@ func orphaned(e *epoch.Epoch, auth *identity.Authority) bool {
 
 // adoptIfDue is called with write held, after a round.
 func (s *State) adoptIfDue() {
+	if s.unsigned {
+		s.queue.wakeUp() // perhaps it may be signed now
+	}
 	auth := s.Authority()
 	if auth.Is(s.self) && orphaned(s.epoch, auth) {
 		s.queue.wantAdoption()

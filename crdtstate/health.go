@@ -190,5 +190,22 @@ func (s *State) Health() []pinset.HealthEntry {
 	if free, err := s.out.free(); err == nil {
 		s.health.space(free, s.cfg.Reserve)
 	}
-	return s.health.entries()
+	return append(s.health.entries(), s.sealEntries()...)
+}
+
+// sealEntries names who signed two things of which one excludes the other.
+func (s *State) sealEntries() []pinset.HealthEntry {
+	s.closing.mu.Lock()
+	liars := s.closing.book.Liars()
+	s.closing.mu.Unlock()
+	var out []pinset.HealthEntry
+	for _, id := range slices.Sorted(maps.Keys(liars)) {
+		out = append(out, pinset.HealthEntry{
+			Code: "state-seals", Severity: pinset.SeverityWarning,
+			Title:  fmt.Sprintf("%s signed two seals that exclude each other", id),
+			Detail: liars[id] + "; no history is folded until it seals again or is removed, and nothing else waits for it",
+			Do:     "its state was restored from an old copy, or its key is in two hands: let its keeper check, or have an admin remove it",
+		})
+	}
+	return out
 }

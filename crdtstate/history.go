@@ -15,7 +15,6 @@ import (
 
 	"github.com/ipfs/go-cid"
 
-	"github.com/pinfold/pinfold/crdtstate/internal/block"
 	"github.com/pinfold/pinfold/crdtstate/internal/blocklog"
 	"github.com/pinfold/pinfold/crdtstate/internal/epoch"
 	"github.com/pinfold/pinfold/crdtstate/internal/merge"
@@ -72,9 +71,10 @@ func (s *State) History(ctx context.Context, from Place) iter.Seq2[Entry, error]
 			err := ctx.Err()
 			if err == nil {
 				err = s.read(func(e *epoch.Epoch) (err error) {
-					if at.Epoch != e.Number() {
-						at = Place{Epoch: e.Number()}
+					if at.Epoch != s.number {
+						at = Place{Epoch: s.number}
 					}
+					at.Block = max(at.Block, e.Reader().Folded())
 					if more = at.Block < s.Summary().Blocks; more {
 						entry, err = readEntry(e, at)
 					}
@@ -99,11 +99,7 @@ func readEntry(e *epoch.Epoch, at Place) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	raw, err := r.Raw(at.Block)
-	if err != nil {
-		return Entry{}, err
-	}
-	b, err := block.Read(raw)
+	b, err := r.Block(at.Block)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -184,11 +180,7 @@ func (l *lookup) value(t *pb.Element) ([]byte, uint64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	raw, err := l.r.Raw(uint64(pos))
-	if err != nil {
-		return nil, 0, err
-	}
-	b, err := block.Read(raw)
+	b, err := l.r.Block(uint64(pos))
 	if err != nil {
 		return nil, 0, err
 	}

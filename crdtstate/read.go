@@ -203,14 +203,20 @@ func (s *State) Size(ctx context.Context, c cid.Cid) (uint64, error) {
 // Origin says which delta the value of a key is from: its author and the author's
 // sequence number. Errors: KindNotFound.
 func (s *State) Origin(ctx context.Context, key string) (author peer.ID, seq uint64, err error) {
-	c, err := s.cell(ctx, key)
-	if err != nil {
+	if err := gate.CheckKey(key); err != nil {
+		return "", 0, pinset.Wrap(pinset.KindInvalid, err, "read state")
+	}
+	if err := ctx.Err(); err != nil {
 		return "", 0, err
 	}
-	if c.Value == nil {
-		return "", 0, pinset.NotFound("key %s: not in the state", key)
-	}
-	err = s.read(func(e *epoch.Epoch) error {
+	err = s.read(func(e *epoch.Epoch) error { // in one go: a cell's positions are those of its epoch
+		c, err := merge.Read(e.DB(), key)
+		if err != nil {
+			return err
+		}
+		if c.Value == nil {
+			return pinset.NotFound("key %s: not in the state", key)
+		}
 		author, seq, err = e.Origin(key, c)
 		return err
 	})

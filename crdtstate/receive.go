@@ -92,7 +92,7 @@ func newPipeline(cluster string) *pipeline {
 
 func (b *bundle) inspect(cluster string) {
 	for _, raw := range b.raws {
-		b.inspected = append(b.inspected, gate.Inspect(cluster, 0, raw))
+		b.inspected = append(b.inspected, gate.Inspect(cluster, history, raw))
 	}
 	close(b.done)
 }
@@ -166,7 +166,7 @@ func (d *delivery) take(ctx context.Context, in gate.Inspected) error {
 	if _, twice := d.staged[in.CID]; twice {
 		return nil
 	}
-	if known, err := d.s.Known(ctx, in.CID); err != nil || known {
+	if known, err := d.s.below(ctx, in); err != nil || known {
 		return err
 	}
 	for _, p := range in.Parents {

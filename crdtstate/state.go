@@ -7,9 +7,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gofrs/flock"
 	ds "github.com/ipfs/go-datastore"
@@ -35,6 +35,9 @@ type Config struct {
 	Key      identity.Key
 	Log      *slog.Logger
 	Reserve  uint64 // bytes left free on the file system, below which nothing is written; 0: 64 MiB
+
+	Compact bool          // begin a new epoch when the history has grown far beyond what is live
+	Rest    time.Duration // between two epochs that other members ask for; 0: 10 minutes
 }
 
 const (
@@ -59,7 +62,7 @@ func (c Config) Validate() error {
 
 // outside is what a State has of the machine, and what tests replace.
 type outside struct {
-	db    func() (kv.DB, error)
+	disk  disk
 	free  func() (uint64, error)
 	probe func() error // whether the disk takes what opening the store may write
 }
@@ -83,6 +86,13 @@ type State struct {
 	epoch *epoch.Epoch
 	down  error // the last write failed: the epoch must be opened again
 
+	number  uint64 // of the epoch; changed with write and swap held
+	closing closing
+
+	unsigned bool       // there may be pending deltas to be signed anew; used with write held
+	stageM   sync.Mutex // held by who prepares an epoch
+	adoption *adoption
+
 	view    atomic.Pointer[view]
 	vectorM sync.RWMutex // held while the feeds are told what brought the vector where it is
 	vector  map[peer.ID]uint64
@@ -100,6 +110,7 @@ type State struct {
 type view struct {
 	Summary
 	authority *identity.Authority
+	folded    uint64 // of the blocks: those of which only what is live is kept
 }
 
 // Open opens the state in cfg.Dir or makes a new one, which is empty until the
@@ -110,48 +121,28 @@ func Open(ctx context.Context, cfg Config) (*State, error) {
 		return nil, err
 	}
 	if cfg.Store == kv.Memory {
-		db := kv.NewMemory()
 		return open(ctx, cfg, outside{
-			db:    func() (kv.DB, error) { return db, nil },
+			disk:  &inMemory{},
 			free:  func() (uint64, error) { return 1 << 40, nil },
 			probe: func() error { return nil },
 		})
 	}
-	dir, err := prepare(cfg.Dir, cfg.Store)
-	if err != nil {
-		return nil, err
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make state directory: %w", err)
 	}
 	return open(ctx, cfg, outside{
-		db:    func() (kv.DB, error) { return kv.Open(cfg.Store, dir) },
-		free:  func() (uint64, error) { return kv.Free(filepath.Dir(dir)) },
-		probe: func() error { return kv.Probe(filepath.Dir(dir), probeSize) },
+		disk:  directory{cfg.Dir, cfg.Store},
+		free:  func() (uint64, error) { return kv.Free(cfg.Dir) },
+		probe: func() error { return kv.Probe(cfg.Dir, probeSize) },
 	})
-}
-
-// prepare makes the directory of epoch 0 and checks what made it.
-func prepare(root, store string) (string, error) {
-	dir := filepath.Join(root, "epoch-0")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("make state directory: %w", err)
-	}
-	mark := filepath.Join(dir, "FORMAT")
-	want := "pinfold state 1 " + store + "\n"
-	have, err := os.ReadFile(mark)
-	switch {
-	case errors.Is(err, os.ErrNotExist), err == nil && len(have) == 0: // a crash may leave it empty
-		return filepath.Join(dir, "store"), os.WriteFile(mark, []byte(want), 0o600)
-	case err != nil:
-		return "", fmt.Errorf("read state directory: %w", err)
-	case string(have) != want:
-		return "", pinset.Invalid("%s: holds a %q, not a %q", dir, strings.TrimSpace(string(have)), strings.TrimSpace(want)).
-			WithHint("start with the --datastore it was made with, or export and import the state")
-	}
-	return filepath.Join(dir, "store"), nil
 }
 
 func open(ctx context.Context, cfg Config, out outside) (_ *State, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Rest == 0 {
+		cfg.Rest = defaultRest
 	}
 	if cfg.Reserve == 0 {
 		cfg.Reserve = defaultReserve
@@ -178,18 +169,27 @@ func open(ctx context.Context, cfg Config, out outside) (_ *State, err error) {
 	} else if free < probeSize {
 		return nil, diskFull(free, cfg.Reserve)
 	}
-	if s.epoch, err = s.openEpoch(ctx); err != nil {
+	if s.number, err = s.current(); err != nil {
 		return nil, err
 	}
-	if err := s.publishAll(); err != nil {
+	if s.epoch, err = s.openEpoch(ctx, s.number); err != nil {
+		return nil, err
+	}
+	err = s.publishAll()
+	if err == nil {
+		err = s.loadClosing()
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.epoch.Close())
 	}
 	s.flusher.received() // the process before may have been killed before it flushed
 	s.adoptIfDue()
+	s.queue.wakeUp()
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	s.committer.Go(func() { s.runCommitter(running) })
 	s.committer.Go(func() { s.runFlusher(running) })
+	s.committer.Go(func() { s.runCloser(running) })
 	return s, nil
 }
 
@@ -205,17 +205,33 @@ func lockDir(dir string) (*flock.Flock, error) {
 	return lock, nil
 }
 
-func (s *State) openEpoch(ctx context.Context) (*epoch.Epoch, error) {
-	db, err := s.out.db()
+// current is the number of the epoch in force. A crash may have come between its
+// being written and its being on the disk: it is, before the others are removed.
+func (s *State) current() (uint64, error) {
+	n, err := s.out.disk.Current()
+	if err == nil && n > 0 {
+		err = s.out.disk.Begin(n)
+	}
+	if err == nil {
+		err = s.out.disk.Clean(n)
+	}
+	return n, err
+}
+
+func (s *State) openEpoch(ctx context.Context, number uint64) (*epoch.Epoch, error) {
+	db, err := s.out.disk.Open(number)
 	if err != nil {
 		return nil, fmt.Errorf("open state: %w", err)
 	}
-	e, err := epoch.Open(ctx, db, 0, identity.NewAuthority(s.cfg.Founding, s.cfg.Secret))
+	e, err := epoch.Open(ctx, db, history, identity.NewAuthority(s.cfg.Founding, s.cfg.Secret))
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return e, nil
 }
+
+// history is signed in every delta: a cluster has one, through all its epochs.
+const history = 0
 
 // Close waits for the write under way, refuses those that wait, and closes the
 // store.
@@ -290,13 +306,17 @@ func (s *State) reopen(ctx context.Context) error {
 			s.log.Warn("close store after a failure", "err", err)
 		}
 	}
-	e, err := s.openEpoch(ctx)
+	s.epoch = nil
+	number, err := s.current()
+	var e *epoch.Epoch
+	if err == nil {
+		e, err = s.openEpoch(ctx, number)
+	}
 	if err != nil {
 		s.down = err
-		s.epoch = nil
 		return pinset.Wrap(pinset.KindUnavailable, err, "open the state again")
 	}
-	s.epoch, s.down = e, nil
+	s.epoch, s.number, s.down = e, number, nil
 	s.lookups.clear()
 	s.health.well()
 	s.flusher.received()
@@ -325,7 +345,7 @@ func (s *State) publish(o epoch.Outcome) error {
 	}
 	changed := changedCIDs(o)
 	s.lookups.forget(changed)
-	s.view.Store(&view{summarise(e), auth})
+	s.view.Store(&view{summarise(e), auth, e.Reader().Folded()})
 	s.health.forks(o.Forks)
 	s.vectorM.Lock()
 	defer s.vectorM.Unlock()
@@ -338,6 +358,7 @@ func (s *State) publish(o epoch.Outcome) error {
 
 // publishAll is publish for an epoch that was just opened.
 func (s *State) publishAll() error {
+	s.unsigned = true
 	s.vectorM.Lock()
 	clear(s.vector)
 	for _, a := range s.epoch.Authors() {

@@ -131,6 +131,35 @@ func Deliver(ctx context.Context, to, from *crdtstate.State) (int, error) {
 	})
 }
 
+// Adopt hands the genesis of one state over to another, with what its members signed.
+func Adopt(ctx context.Context, to, from *crdtstate.State) error {
+	for _, raw := range from.Signed() {
+		if _, err := to.AcceptSigned(ctx, raw); err != nil {
+			return err
+		}
+	}
+	root, have := to.Adopting()
+	next, stop := iter.Pull2(func(yield func([]byte, error) bool) {
+		err := from.Genesis(ctx, root, have, func(raw []byte) error {
+			if !yield(raw, nil) {
+				return io.ErrClosedPipe
+			}
+			return nil
+		})
+		if err != nil && err != io.ErrClosedPipe {
+			yield(nil, err)
+		}
+	})
+	defer stop()
+	return to.Adopt(ctx, func() ([]byte, error) {
+		raw, err, ok := next()
+		if !ok {
+			return nil, io.EOF
+		}
+		return raw, err
+	})
+}
+
 // CID is the n-th test CID, the same in every run.
 func CID(n int) cid.Cid {
 	mh, err := multihash.Sum(fmt.Appendf(nil, "pinfold test block %d", n), multihash.SHA2_256, -1)

@@ -106,8 +106,16 @@ func CIDOf(raw []byte) cid.Cid {
 	return c
 }
 
-// Node returns the block as the library reads it.
+// Node returns the block as the library reads it. Of a block without its bytes,
+// which was folded, it has the delta alone.
 func (b *Block) Node() (*dag.ProtoNode, error) {
+	if b.Raw == nil {
+		delta, err := proto.Marshal(b.Delta)
+		if err != nil {
+			return nil, fmt.Errorf("encode delta of folded block %s: %w", b.CID, err)
+		}
+		return dag.NodeWithData(delta), nil
+	}
 	n, err := dag.DecodeProtobuf(b.Raw)
 	if err != nil {
 		return nil, fmt.Errorf("decode block %s: %w", b.CID, err)

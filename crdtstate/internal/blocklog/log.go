@@ -224,11 +224,7 @@ func (l *Log) Block(pos uint64) (*block.Block, error) {
 	if pos >= l.settled && pos < l.Len() {
 		return l.round[pos-l.settled].block, nil
 	}
-	raw, err := l.Raw(pos)
-	if err != nil {
-		return nil, err
-	}
-	return block.Read(raw)
+	return l.Reader.Block(pos)
 }
 
 // Node is a block as go-ds-crdt reads it.

@@ -17,6 +17,9 @@ type Missing struct {
 // Len is the number of blocks.
 func (m *Missing) Len() int { return m.n }
 
+// Has says whether the block at a position is in the set.
+func (m *Missing) Has(pos uint64) bool { return m.set.has(pos) }
+
 // All yields the positions, lowest first: every block after its parents.
 func (m *Missing) All() iter.Seq[uint64] {
 	return func(yield func(uint64) bool) {
@@ -33,15 +36,15 @@ func (m *Missing) All() iter.Seq[uint64] {
 // Missing returns the closure of want without the closure of have. It reads the
 // log backwards from the highest of them, and stops where nothing wanted is left;
 // it takes two bits of memory for each position. Unknown blocks in have are passed
-// over, unknown ones in want are ErrUnknown.
+// over, unknown ones in want are ErrUnknown. Folded blocks are not in it.
 func (r *Reader) Missing(want, have []cid.Cid) (*Missing, error) {
-	w := walk{r: r}
+	w := walk{r: r, base: r.Folded()}
 	for _, c := range have {
 		pos, err := r.Position(c)
 		if err != nil {
 			return nil, err
 		}
-		if pos >= 0 {
+		if pos >= int64(w.base) {
 			w.have.add(uint64(pos))
 			w.top = max(w.top, uint64(pos)+1)
 		}
@@ -64,19 +67,20 @@ func (r *Reader) Missing(want, have []cid.Cid) (*Missing, error) {
 // is reached, since its descendants all stand above it.
 type walk struct {
 	r          *Reader
+	base       uint64 // positions below are folded: nothing can be sent of them
 	want, have bitset
 	top        uint64
 	open       int // wanted, not had, not visited
 }
 
 func (w *walk) wanted(pos uint64) {
-	if w.want.add(pos) && !w.have.has(pos) {
+	if pos >= w.base && w.want.add(pos) && !w.have.has(pos) {
 		w.open++
 	}
 }
 
 func (w *walk) had(pos uint64) {
-	if w.have.add(pos) && w.want.has(pos) {
+	if pos >= w.base && w.have.add(pos) && w.want.has(pos) {
 		w.open--
 	}
 }
@@ -85,8 +89,8 @@ const walkStep = 256
 
 func (w *walk) run() (*Missing, error) {
 	out := &Missing{}
-	for hi := w.top; w.open > 0 && hi > 0; {
-		lo := hi - min(hi, walkStep)
+	for hi := w.top; w.open > 0 && hi > w.base; {
+		lo := hi - min(hi-w.base, walkStep)
 		metas, err := w.r.metas(lo, hi)
 		if err != nil {
 			return nil, err

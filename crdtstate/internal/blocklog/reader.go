@@ -18,12 +18,28 @@ var ErrUnknown = errors.New("block not in the log")
 type Reader struct {
 	db    kv.DB
 	codec codec
+	base  *Base
 }
 
 // NewReader returns a reader of the log in db.
 func NewReader(db kv.DB) (*Reader, error) {
 	c, err := newCodec()
-	return &Reader{db: db, codec: c}, err
+	if err != nil {
+		return nil, err
+	}
+	base, err := readBase(db)
+	return &Reader{db: db, codec: c, base: base}, err
+}
+
+// Blocks is the number of positions that were written.
+func (r *Reader) Blocks() uint64 {
+	end := uint64(0)
+	for step := uint64(1) << 62; step > 0; step >>= 1 {
+		if _, err := r.db.Get(at(metaPrefix, end+step-1)); err == nil {
+			end += step
+		}
+	}
+	return end
 }
 
 // Position is where a block stands, -1 when it is not in the log.
@@ -58,8 +74,11 @@ func (r *Reader) Meta(pos uint64) (Meta, error) {
 	return m, nil
 }
 
-// Raw returns the bytes of the block at pos, or ErrUnknown.
+// Raw returns the bytes of the block at pos, ErrUnknown, or ErrFolded.
 func (r *Reader) Raw(pos uint64) ([]byte, error) {
+	if pos < r.Folded() {
+		return nil, fmt.Errorf("read block %d: %w", pos, ErrFolded)
+	}
 	b, err := r.db.Get(at(blockPrefix, pos))
 	if errors.Is(err, kv.ErrNotFound) {
 		err = ErrUnknown

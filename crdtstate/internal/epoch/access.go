@@ -10,7 +10,6 @@ import (
 	"github.com/ipfs/go-ds-crdt/pb"
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/pinfold/pinfold/crdtstate/internal/block"
 	"github.com/pinfold/pinfold/crdtstate/internal/blocklog"
 	"github.com/pinfold/pinfold/crdtstate/internal/kv"
 	"github.com/pinfold/pinfold/crdtstate/internal/merge"
@@ -71,11 +70,7 @@ func (e *Epoch) Live(key string) (value []byte, deltas []cid.Cid, err error) {
 
 // carries says whether the delta at pos gives a key a value.
 func (e *Epoch) carries(pos uint64, key string, value []byte) (bool, error) {
-	raw, err := e.reader.Raw(pos)
-	if err != nil {
-		return false, err
-	}
-	b, err := block.Read(raw)
+	b, err := e.reader.Block(pos)
 	if err != nil {
 		return false, err
 	}

@@ -103,7 +103,21 @@ func (c *controls) set(id blocklog.SetID) ([]uint64, error) {
 	if s, ok := c.sets[id]; ok {
 		return s, nil
 	}
-	b, err := c.db.Get(append([]byte{controlKey}, id[:]...))
+	s, err := readSet(c.db, id)
+	if err != nil {
+		return nil, err
+	}
+	bound(c.sets, maxHeld)
+	c.sets[id] = s
+	return s, nil
+}
+
+// readSet reads a set that was written.
+func readSet(db kv.DB, id blocklog.SetID) ([]uint64, error) {
+	if id == (blocklog.SetID{}) {
+		return nil, nil
+	}
+	b, err := db.Get(append([]byte{controlKey}, id[:]...))
 	if err != nil {
 		return nil, fmt.Errorf("read control set %x: %w", id, err)
 	}
@@ -116,9 +130,16 @@ func (c *controls) set(id blocklog.SetID) ([]uint64, error) {
 		last += v
 		s, b = append(s, last), b[n:]
 	}
-	bound(c.sets, maxHeld)
-	c.sets[id] = s
 	return s, nil
+}
+
+func encodeSet(s []uint64) []byte {
+	var v []byte
+	last := uint64(0)
+	for _, p := range s {
+		v, last = binary.AppendUvarint(v, p-last), p
+	}
+	return v
 }
 
 // bound makes room in a cache: what is in use comes back at once.
@@ -174,12 +195,7 @@ func controlEntries(b *block.Block) []identity.Entry {
 
 func (c *controls) write(b *kv.Batch) {
 	for id, s := range c.fresh {
-		var v []byte
-		last := uint64(0)
-		for _, p := range s {
-			v, last = binary.AppendUvarint(v, p-last), p
-		}
-		b.Put(append([]byte{controlKey}, id[:]...), v)
+		b.Put(append([]byte{controlKey}, id[:]...), encodeSet(s))
 	}
 }
 

@@ -160,19 +160,24 @@ func (e *Epoch) Admit(in gate.Inspected) error {
 	if pos, err := e.log.Position(in.CID); err != nil || pos >= 0 {
 		return errors.Join(err, known(pos))
 	}
-	m := blocklog.Meta{Height: 1, Parents: make([]uint64, len(in.Parents))}
+	if e.reader.Below(in.Author, in.Seq) {
+		return gate.ErrKnown // its content is in the genesis, or was never below a member's head
+	}
+	m := blocklog.Meta{Height: 1, Parents: make([]uint64, 0, len(in.Parents))}
 	parents := make([]blocklog.Meta, len(in.Parents))
 	for i, c := range in.Parents {
 		pos, err := e.log.Position(c)
 		if err != nil {
 			return err
 		}
-		if pos < 0 {
-			return fmt.Errorf("block %s: parent %s: %w", in.CID, c, gate.ErrIncomplete)
+		if pos >= 0 {
+			m.Parents = append(m.Parents, uint64(pos))
+			parents[i], err = e.meta(uint64(pos))
+		} else {
+			parents[i], err = e.stub(c)
 		}
-		m.Parents[i] = uint64(pos)
-		if parents[i], err = e.meta(uint64(pos)); err != nil {
-			return err
+		if err != nil {
+			return fmt.Errorf("block %s: parent %s: %w", in.CID, c, err)
 		}
 		m.Height = max(m.Height, parents[i].Height+1)
 	}
@@ -188,6 +193,15 @@ func (e *Epoch) Admit(in gate.Inspected) error {
 		return err
 	}
 	return e.append(in, m, set)
+}
+
+// stub is what is known of a parent that was folded, or ErrIncomplete.
+func (e *Epoch) stub(c cid.Cid) (blocklog.Meta, error) {
+	height, set, found, err := e.reader.Stub(c)
+	if err == nil && !found {
+		err = gate.ErrIncomplete
+	}
+	return blocklog.Meta{CID: c, Height: height, Set: setID(set)}, err
 }
 
 func known(pos int64) error {

@@ -93,8 +93,7 @@ func (s cells) Has(_ context.Context, key ds.Key) (bool, error) {
 		return false, nil // a failed round is thrown away, not marked
 	}
 	if id, ok := strings.CutPrefix(k, processed[:len(processed)-1]); ok && len(id) > 1 {
-		pos, err := s.m.position(id)
-		return pos >= 0 && uint64(pos) < s.m.next, s.m.fail(err)
+		return s.processed(id)
 	}
 	p, err := s.place(k)
 	switch {
@@ -106,6 +105,20 @@ func (s cells) Has(_ context.Context, key ds.Key) (bool, error) {
 		return p.cell.Value != nil, nil
 	}
 	return false, s.m.fail(fmt.Errorf("%w: %s", errLayout, k))
+}
+
+// processed says whether a block was merged, under the library's id of it.
+func (s cells) processed(id string) (bool, error) {
+	pos, err := s.m.position(id)
+	if err != nil || pos >= 0 {
+		return pos >= 0 && uint64(pos) < s.m.next, s.m.fail(err)
+	}
+	h, err := s.m.block(id)
+	if err != nil {
+		return false, s.m.fail(err)
+	}
+	folded, err := s.m.log.IsFolded(cidOf(h))
+	return folded, s.m.fail(err)
 }
 
 func (s cells) GetSize(ctx context.Context, key ds.Key) (int, error) {

@@ -31,6 +31,8 @@ type list struct {
 	at     map[cid.Cid]int64
 }
 
+func (l *list) IsFolded(cid.Cid) (bool, error) { return false, nil }
+
 func (l *list) Position(c cid.Cid) (int64, error) {
 	if pos, ok := l.at[c]; ok {
 		return pos, nil

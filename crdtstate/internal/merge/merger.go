@@ -24,6 +24,8 @@ import (
 type Log interface {
 	// Position is where an admitted block stands, -1 for one that is not admitted.
 	Position(cid.Cid) (int64, error)
+	// IsFolded says whether a block without a position was merged, and is gone.
+	IsFolded(cid.Cid) (bool, error)
 	// CID names the block at a position.
 	CID(pos uint64) (cid.Cid, error)
 	// Node is an admitted block as the library reads it.
@@ -253,6 +255,11 @@ func (m *Merger) putRemoval(p place) error {
 	}
 	if pos >= 0 && (p.cell.dropLive(uint64(pos)) || uint64(pos) < m.next) {
 		return nil
+	}
+	if pos < 0 {
+		if folded, err := m.log.IsFolded(cidOf(p.block)); err != nil || folded {
+			return err
+		}
 	}
 	if !p.cell.awaits(p.block) {
 		p.cell.awaited = append(p.cell.awaited, p.block)

@@ -1,0 +1,83 @@
+package crdtstate_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestEpochsThroughFaults: every durable step on the way to an epoch fails before it
+// happens, and after it with the reply lost; then the process dies, and comes back.
+// Nothing acknowledged is lost, and the epoch begins all the same.
+func TestEpochsThroughFaults(t *testing.T) {
+	for _, point := range []string{"save", "begin", "clean"} {
+		for _, when := range []string{"before", "after"} {
+			for nth := 1; nth <= 3; nth++ {
+				if point != "save" && nth > 1 {
+					continue
+				}
+				t.Run(fmt.Sprintf("%s %s %d", when, point, nth), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { epochFault(t, when+" "+point, nth) })
+				})
+			}
+		}
+	}
+}
+
+var errFault = errors.New("the disk fails")
+
+func epochFault(t *testing.T, point string, nth int) {
+	c := newClub(t, 3, 1)
+	defer func() {
+		for _, p := range c.peers {
+			c.stop(p)
+		}
+	}()
+	for _, p := range c.peers {
+		c.start(p)
+		if p.n > 0 {
+			c.sync(p, c.peers[0])
+		}
+		if !c.member(p) {
+			t.Fatal("no member")
+		}
+		c.sync(p, c.peers[0])
+	}
+	victim, hit, failed := c.peers[1], 0, false
+	victim.disk.Fail = func(at string) error {
+		if at == point {
+			if hit++; hit == nth {
+				failed = true
+				return errFault
+			}
+		}
+		return nil
+	}
+	c.peers[0].state.Compact()
+	for range 30 {
+		for _, p := range c.peers {
+			c.write(p)
+		}
+		c.sync(c.peers[0], victim)
+		c.sync(c.peers[2], victim)
+		c.sync(c.peers[0], c.peers[2])
+		if failed { // it writes on for a moment, then it dies
+			failed, victim.disk.Fail = false, nil
+			c.write(victim)
+			c.stop(victim)
+			c.start(victim)
+		}
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+	}
+	if hit < nth {
+		t.Fatalf("%s never happened", point)
+	}
+	c.settle()
+	c.verify(0)
+	if c.epochs == 0 {
+		t.Error("no epoch began")
+	}
+}
