@@ -119,6 +119,28 @@ type Records interface {
 	Accept(ctx context.Context, raw []byte) (fresh bool, err error)
 }
 
+// Epochs is what the members sign when a new epoch begins. It is opaque here.
+type Epochs interface {
+	Epoch() uint64 // in force here
+	Signed() [][]byte
+	// SignedDigest names what Signed returns; nil for nothing.
+	SignedDigest() []byte
+	// AcceptSigned checks a record and keeps it if it is news.
+	AcceptSigned(ctx context.Context, raw []byte) (fresh bool, err error)
+}
+
+// Geneses is what an epoch begins with, for who lacks what was folded.
+type Geneses interface {
+	// Behind says whether this peer needs the genesis of an epoch.
+	Behind(epoch uint64) bool
+	// Adopting is the root and the number of pieces of one that arrived in part.
+	Adopting() (root []byte, pieces int)
+	// Adopt takes one over: next returns the root, the pieces, then io.EOF.
+	Adopt(ctx context.Context, next func() ([]byte, error)) error
+	// Genesis yields root and pieces, without those that somebody has of this root.
+	Genesis(ctx context.Context, root []byte, have int, yield func(raw []byte) error) error
+}
+
 // Answerer serves /pinfold/ask/1. It is called concurrently, and only for
 // members; yield copies what it is given and fails when the asker is gone.
 type Answerer interface {
@@ -132,6 +154,8 @@ type Deps struct {
 	Authority func() *identity.Authority // cheap: asked at every message
 	Records   Records                    // nil: no statements
 	Answerer  Answerer                   // nil: nothing is answered
+	Epochs    Epochs                     // nil: there is one epoch
+	Geneses   Geneses                    // set with Epochs
 
 	// Refused says whether an error of Blocks.Receive means that a delta was bad,
 	// so that who served it is counted. Nil: every error does.

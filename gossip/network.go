@@ -42,10 +42,12 @@ type Network struct {
 	traffic traffic
 	fetcher *fetcher
 	outbox  outbox
-	inbox   inbox
-	pace    pace
-	packer  *wire.Packer
-	codecs  wire.Codecs
+
+	following sync.Mutex // held while a genesis is taken over
+	inbox     inbox
+	pace      pace
+	packer    *wire.Packer
+	codecs    wire.Codecs
 
 	serving, answering *gate
 	patience           time.Duration

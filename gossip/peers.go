@@ -50,6 +50,7 @@ type remote struct {
 	number   uint64    // of its newest greeting
 	greeting Summary
 	seq      uint64
+	signed   []byte // digest of the signed records it has
 	err      string
 	attempts int
 	next     time.Time // of the next dial
@@ -106,7 +107,7 @@ func (b *book) heard(p peer.ID, g *wire.Greeting) bool {
 	if g.Number <= r.number {
 		return false
 	}
-	r.number, r.seq = g.Number, g.Seq
+	r.number, r.seq, r.signed = g.Number, g.Seq, g.Signed
 	r.greeting = Summary{Heads: heads, Count: g.Count, Digest: [32]byte(g.Digest), Height: g.Height, Blocks: g.Blocks}
 	return true
 }

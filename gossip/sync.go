@@ -26,6 +26,8 @@ const (
 	openTime     = 15 * time.Second // for opening a stream
 )
 
+var errBehind = errors.New("it is in a later epoch")
+
 var errRefused = errors.New("refused by the peer")
 
 // gate bounds how much is done at once, in all and for one peer.
@@ -80,6 +82,7 @@ func (n *Network) greeting(withAddrs bool) wire.Greeting {
 	if n.deps.Records != nil {
 		g.Seq = n.deps.Records.Seqs()[n.ID()]
 	}
+	n.epochGreeting(&g)
 	if withAddrs {
 		g.Addrs = n.envelope(n.ID())
 	}
@@ -111,6 +114,7 @@ func (n *Network) exchange(ctx context.Context, p peer.ID, withBook bool) error 
 	if n.deps.Records != nil {
 		req.Seqs = wire.SeqsOf(n.deps.Records.Seqs())
 	}
+	req.Signed = n.signedTold(p)
 	a, err := n.ask(s, bufio.NewReader(s), req)
 	if err != nil {
 		return err
@@ -118,6 +122,10 @@ func (n *Network) exchange(ctx context.Context, p peer.ID, withBook bool) error 
 	n.met(p, &a.Greeting)
 	for _, env := range a.Book {
 		n.learn(env)
+	}
+	n.acceptSigned(ctx, p, a.Signed)
+	if _, err := n.follow(ctx, p, a.Greeting.Epoch); err != nil {
+		return err
 	}
 	return n.accept(ctx, p, a.Statements)
 }
@@ -187,6 +195,11 @@ func (n *Network) fetch(ctx context.Context, p peer.ID, heads []cid.Cid) error {
 		return err
 	}
 	n.book.heard(p, &a.Greeting)
+	n.acceptSigned(ctx, p, a.Signed)
+	if n.deps.Geneses != nil && n.deps.Geneses.Behind(a.Greeting.Epoch) {
+		_, err := n.follow(ctx, p, a.Greeting.Epoch)
+		return errors.Join(errBehind, err) // with it these heads may be had
+	}
 	r, release, err := n.codecs.Reader(br)
 	if err != nil {
 		return err
@@ -242,7 +255,7 @@ func (n *Network) serveSync(ctx context.Context, s wire.Timed) error {
 		n.misform(p, err)
 		return fmt.Errorf("read request: %w", err)
 	}
-	if len(req.Want) > 0 {
+	if len(req.Want) > 0 || req.Genesis != nil {
 		if !n.serving.enter(p) {
 			return wire.WriteMessage(s, wire.Answer{Refused: "busy"})
 		}
@@ -253,8 +266,12 @@ func (n *Network) serveSync(ctx context.Context, s wire.Timed) error {
 	} else {
 		n.book.heard(p, &req.Greeting)
 	}
+	n.acceptSigned(ctx, p, req.Signed)
 	if err := wire.WriteMessage(s, n.answerTo(req)); err != nil {
 		return fmt.Errorf("send answer: %w", err)
+	}
+	if req.Genesis != nil {
+		return n.sendGenesis(ctx, s, req.Genesis)
 	}
 	if len(req.Want) > 0 {
 		return n.send(ctx, s, req)
@@ -266,7 +283,7 @@ func (n *Network) serveSync(ctx context.Context, s wire.Timed) error {
 }
 
 func (n *Network) answerTo(req *wire.Request) wire.Answer {
-	a := wire.Answer{Greeting: n.greeting(req.Talk)}
+	a := wire.Answer{Greeting: n.greeting(req.Talk), Signed: n.signedFor(req.Greeting.Signed)}
 	if req.Book {
 		a.Book = n.envelopes()
 	}

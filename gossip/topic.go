@@ -32,6 +32,7 @@ type outbox struct {
 	blocks    [][]byte
 	bytes     int
 	statement []byte
+	signed    [][]byte
 	wake      chan struct{}
 }
 
@@ -71,7 +72,8 @@ func (o *outbox) take(withStatement bool) *wire.Message {
 	if withStatement && o.statement != nil {
 		m.Statement, o.statement = o.statement, nil
 	}
-	if m.Heads == nil && m.Statement == nil {
+	m.Signed, o.signed = o.signed, nil
+	if m.Heads == nil && m.Statement == nil && m.Signed == nil {
 		return nil
 	}
 	return m
@@ -317,7 +319,7 @@ func (n *Network) listen(ctx context.Context, sub *pubsub.Subscription) {
 		if msg.Greeting != nil {
 			n.overheard(author, m.ReceivedFrom, msg.Greeting)
 		}
-		if len(msg.Heads) > 0 || msg.Statement != nil {
+		if len(msg.Heads) > 0 || msg.Statement != nil || len(msg.Signed) > 0 {
 			n.inbox.add(author, m.ReceivedFrom, msg)
 		}
 	}
@@ -332,6 +334,9 @@ func (n *Network) overheard(author, via peer.ID, g *wire.Greeting) {
 	if heads, err := wire.ParseCIDs(g.Heads, wire.MaxHeads); err == nil {
 		n.fetcher.hint(heads, n.gater.standing(author) == member, author, via)
 	}
+	if n.unlike(g) && n.gater.standing(author) == member {
+		n.talkSoon(via)
+	}
 	if n.deps.Records != nil && g.Seq > n.deps.Records.Seqs()[author] && n.deps.Authority().Is(author) {
 		n.talkSoon(via)
 	}
@@ -344,6 +349,7 @@ type batch struct {
 	blocks    [][]byte
 	bytes     int
 	statement []byte
+	signed    [][]byte
 }
 
 // inbox gathers messages by author while earlier ones are being admitted.
@@ -375,6 +381,9 @@ func (i *inbox) add(author, via peer.ID, m *wire.Message) {
 	}
 	if m.Statement != nil {
 		b.statement = m.Statement
+	}
+	if len(m.Signed) > 0 {
+		b.signed = m.Signed // of the older ones who lacks them asks
 	}
 	i.mu.Unlock()
 	signal(i.wake)
@@ -416,6 +425,7 @@ func (n *Network) handle(ctx context.Context, author peer.ID, b *batch) {
 	if b.statement != nil {
 		_ = n.accept(ctx, author, [][]byte{b.statement})
 	}
+	n.acceptSigned(ctx, author, b.signed)
 	heads, err := wire.ParseCIDs(b.heads, wire.MaxHeads)
 	if err != nil || len(heads) == 0 {
 		return

@@ -133,7 +133,7 @@ func (p *Peer) config(record []byte) gossip.Config {
 func (p *Peer) Start(ctx context.Context) error {
 	state, err := crdtstate.Open(ctx, crdtstate.Config{
 		Dir: p.Dir, Store: p.Store, Founding: p.club.Founding, Secret: p.club.Secret, Key: p.Key,
-		Log: p.club.Log.With("peer", p.Number),
+		Log: p.club.Log.With("peer", p.Number), Rest: time.Second,
 	})
 	if err != nil {
 		return fmt.Errorf("open state of peer %d: %w", p.Number, err)
@@ -150,6 +150,7 @@ func (p *Peer) Start(ctx context.Context) error {
 		Blocks: state, Authority: state.Authority,
 		Refused: func(err error) bool { return errors.Is(err, crdtstate.ErrRefused) },
 		Summary: func() gossip.Summary { return gossip.Summary(state.Summary()) },
+		Epochs:  state, Geneses: state,
 	})
 	if err != nil {
 		return errors.Join(err, state.Close())
@@ -172,6 +173,8 @@ func (p *Peer) announce(ctx context.Context, state *crdtstate.State, n *gossip.N
 				return
 			}
 			n.Announce(a.Head, a.Block)
+		case raw := <-state.NewlySigned():
+			n.ShareSigned(raw)
 		}
 	}
 }

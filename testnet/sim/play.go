@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -129,6 +130,10 @@ func (p *player) do(ctx context.Context, s Step) error {
 		return p.remove(ctx, o, p.peers[0])
 	case Leave:
 		return p.remove(ctx, o, o)
+	case Compact:
+		if o.Up() {
+			o.State.Compact()
+		}
 	}
 	return nil
 }
@@ -330,6 +335,7 @@ func (p *player) check(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("peer %d: %w", o.Number, err)
 		}
+		maps.DeleteFunc(twin.values, func(key string, _ []byte) bool { return !strings.HasPrefix(key, pinset.PinPrefix) })
 		if first == nil {
 			first, plan = twin.values, placed
 		}
@@ -354,6 +360,9 @@ func (p *player) checkState(ctx context.Context, o *Peer) (replayed, error) {
 	if err := p.oracle.check(have); err != nil {
 		return replayed{}, err
 	}
+	if o.State.Epoch() > 0 {
+		return p.folded(ctx, o, have)
+	}
 	twin, err := replay(ctx, o.State)
 	if err != nil {
 		return twin, err
@@ -375,6 +384,19 @@ func (p *player) checkState(ctx context.Context, o *Peer) (replayed, error) {
 		return twin, fmt.Errorf("%d pins in the state, %d in a replay", len(have), pins)
 	}
 	return twin, p.faultless(o)
+}
+
+// folded is checkState for a peer that has no deltas any more to replay.
+func (p *player) folded(ctx context.Context, o *Peer, have map[string]bool) (replayed, error) {
+	out := replayed{values: make(map[string][]byte)}
+	for key := range have {
+		value, err := o.State.Get(ctx, key)
+		if err != nil {
+			return out, err
+		}
+		out.values[key] = value
+	}
+	return out, p.faultless(o)
 }
 
 // faultless says what an honest run must not show. Late deltas of a member that

@@ -24,9 +24,10 @@ const (
 	Expel                 // the founder removes Peer, which is stopped for good
 	Leave                 // Peer removes itself, and stops for good
 	Pass                  // nothing
+	Compact               // Peer asks for a new epoch
 )
 
-var actionNames = [...]string{"pin", "unpin", "burst", "cut", "heal", "crash", "dying", "restart", "join", "expel", "leave", "pass"}
+var actionNames = [...]string{"pin", "unpin", "burst", "cut", "heal", "crash", "dying", "restart", "join", "expel", "leave", "pass", "compact"}
 
 // Step is one thing that happens, and the time until the next.
 type Step struct {
@@ -48,7 +49,7 @@ func (s Step) String() string {
 		text += fmt.Sprintf(" peer=%d key=%d count=%d", s.Peer, s.Key, s.Count)
 	case Cut:
 		text += " " + s.Shape.String()
-	case Crash, Restart, Expel, Leave:
+	case Crash, Restart, Expel, Leave, Compact:
 		text += fmt.Sprintf(" peer=%d", s.Peer)
 	case Join:
 		text += fmt.Sprintf(" peer=%d sponsor=%d", s.Peer, s.Sponsor)
@@ -103,6 +104,20 @@ func NewScenario(seed uint64) Scenario {
 		s.Steps = append(s.Steps, step)
 	}
 	s.Stores = stores(g, s)
+	return s
+}
+
+// WithEpochs returns the scenario with epochs: peers ask for one now and then.
+func (s Scenario) WithEpochs() Scenario {
+	rng := rand.New(rand.NewPCG(s.Seed, 2))
+	var steps []Step
+	for _, step := range s.Steps {
+		steps = append(steps, step)
+		if rng.IntN(3) == 0 {
+			steps = append(steps, Step{Do: Compact, Peer: rng.IntN(s.Peers - s.Late), Wait: time.Duration(rng.IntN(20)) * time.Second})
+		}
+	}
+	s.Steps = steps
 	return s
 }
 

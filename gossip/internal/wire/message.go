@@ -31,6 +31,8 @@ const (
 	MaxBook       = 256     // address records in one answer
 	MaxEnvelope   = 8 << 10 // bytes of one of them
 	MaxMembers    = 4096
+	MaxSigned     = 16 << 10  // bytes of a seal or an acknowledgement
+	MaxAllSigned  = 256 << 10 // bytes of all in one message of an exchange
 )
 
 var (
@@ -93,6 +95,8 @@ type Greeting struct {
 	Blocks uint64   `cbor:"b,omitempty"` // deltas in its log
 	Seq    uint64   `cbor:"s,omitempty"` // of its own statement
 	Addrs  []byte   `cbor:"a,omitempty"` // signed peer record
+	Epoch  uint64   `cbor:"e,omitempty"` // in force there
+	Signed []byte   `cbor:"z,omitempty"` // names the seals and acknowledgements it has
 }
 
 // Message is what travels on the topic.
@@ -101,6 +105,7 @@ type Message struct {
 	Heads     [][]byte  `cbor:"h,omitempty"` // announced
 	Blocks    [][]byte  `cbor:"b,omitempty"` // oldest first, ancestors of the heads
 	Statement []byte    `cbor:"s,omitempty"`
+	Signed    [][]byte  `cbor:"m,omitempty"` // new seals and acknowledgements
 }
 
 // Request opens a stream of /pinfold/sync/1.
@@ -111,6 +116,14 @@ type Request struct {
 	Book     bool     `cbor:"k,omitempty"` // and address records
 	Want     [][]byte `cbor:"w,omitempty"`
 	Have     [][]byte `cbor:"v,omitempty"`
+	Signed   [][]byte `cbor:"m,omitempty"` // seals and acknowledgements
+	Genesis  *Genesis `cbor:"e,omitempty"` // asked for
+}
+
+// Genesis asks for the genesis in force.
+type Genesis struct {
+	Root []byte `cbor:"r,omitempty"` // hash of the one that arrived in part
+	Have uint64 `cbor:"h,omitempty"` // pieces of it
 }
 
 // Seq is one member's newest statement, as a pair.
@@ -128,6 +141,7 @@ type Answer struct {
 	Seqs       []Seq    `cbor:"q,omitempty"`
 	Statements [][]byte `cbor:"s,omitempty"` // newer than the request's
 	Book       [][]byte `cbor:"k,omitempty"` // signed peer records
+	Signed     [][]byte `cbor:"m,omitempty"` // seals and acknowledgements, if the asker named others
 }
 
 // Knock opens a stream of /pinfold/join/1.
@@ -144,7 +158,7 @@ type Welcome struct {
 }
 
 func (g *Greeting) check() error {
-	if len(g.Digest) != 32 || len(g.Addrs) > MaxEnvelope {
+	if len(g.Digest) != 32 || len(g.Addrs) > MaxEnvelope || len(g.Signed) > 32 {
 		return ErrForm
 	}
 	_, err := ParseCIDs(g.Heads, MaxHeads)
@@ -163,6 +177,9 @@ func (m *Message) check() error {
 	if len(m.Blocks) > 0 && len(m.Heads) == 0 {
 		return ErrForm
 	}
+	if err := checkSigned(m.Signed); err != nil {
+		return err
+	}
 	for _, b := range m.Blocks {
 		if len(b) == 0 || len(b) > MaxInline {
 			return ErrForm
@@ -175,8 +192,11 @@ func (r *Request) check() error {
 	if err := r.Greeting.check(); err != nil {
 		return err
 	}
-	if len(r.Seqs) > MaxMembers {
+	if len(r.Seqs) > MaxMembers || r.Genesis != nil && (len(r.Genesis.Root) > 32 || r.Genesis.Have > 1<<24) {
 		return ErrForm
+	}
+	if err := checkSigned(r.Signed); err != nil {
+		return err
 	}
 	if _, err := ParseCIDs(r.Want, MaxHeads); err != nil {
 		return err
@@ -192,7 +212,22 @@ func (a *Answer) check() error {
 	if len(a.Seqs) > MaxMembers || len(a.Book) > MaxBook || len(a.Statements) > MaxMembers {
 		return ErrForm
 	}
+	if err := checkSigned(a.Signed); err != nil {
+		return err
+	}
 	return a.Greeting.check()
+}
+
+func checkSigned(records [][]byte) error {
+	if len(records) > 2*MaxMembers {
+		return ErrForm
+	}
+	for _, r := range records {
+		if len(r) > MaxSigned {
+			return ErrForm
+		}
+	}
+	return nil
 }
 
 func (k *Knock) check() error { return nil }
