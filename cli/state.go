@@ -17,8 +17,9 @@ import (
 
 func stateCommand() *cli.Command {
 	return command(&cli.Command{
-		Name: "state", Usage: "the pinset as a whole: take it out, bring one in", Action: noSubcommand,
+		Name: "state", Usage: "the pinset as a whole: what it is made of, take it out, bring one in", Action: noSubcommand,
 		Subcommands: []*cli.Command{
+			stateInfoCommand(), stateCompactCommand(),
 			command(&cli.Command{
 				Name: "export", Usage: "write the pinset out, signed by this peer, while everything runs", ArgsUsage: "[FILE]",
 				Description: "JSON lines to FILE, which must not exist, or to standard output: the export's head, pins in the form of the API and of\n" +

@@ -88,7 +88,7 @@ func (d *Daemon) joinParts(ctx context.Context, p *peerOf, notes ds.Datastore) e
 	}
 	if p.network, err = gossip.New(cfg, gossip.Deps{
 		Blocks: p.state, Summary: func() gossip.Summary { return gossip.Summary(p.state.Summary()) }, Authority: p.state.Authority,
-		Records: members, Answerer: members,
+		Records: members, Answerer: members, Epochs: p.state, Geneses: p.state,
 		Refused: func(err error) bool { return errors.Is(err, crdtstate.ErrRefused) }, // not what was cut off, or is ahead of us
 	}); err != nil {
 		return portTaken("network.listen", err)
@@ -169,6 +169,8 @@ func (p *peerOf) announce(ctx context.Context) error {
 				return nil
 			}
 			p.network.Announce(a.Head, a.Block)
+		case raw := <-p.state.NewlySigned():
+			p.network.ShareSigned(raw)
 		case <-ctx.Done():
 			return nil
 		}
@@ -229,7 +231,7 @@ func (p *peerOf) door() *httpapi.Cluster {
 	return &httpapi.Cluster{
 		ID: string(p.founding.ID()), Name: p.founding.Name(),
 		Pinset: p.cluster, Statuses: p.cluster, Members: p.cluster, Data: p.cluster, Health: p.cluster, Ruling: p.cluster, Policy: p.cluster, Past: p.cluster, Transfer: transferOf{p.cluster},
-		Spread: p.cluster, Mirrors: p.cluster, Foresight: p.cluster, Audit: p.cluster, Allocate: p.cluster.Allocate, Remove: p.cluster.Remove,
+		Spread: p.cluster, Mirrors: p.cluster, Foresight: p.cluster, State: stateDoor{p.state}, Audit: p.cluster, Allocate: p.cluster.Allocate, Remove: p.cluster.Remove,
 		Dial:  p.network.Dial,
 		Queue: p.tracker.Queue, TakeOver: p.tracker.Adopt,
 	}

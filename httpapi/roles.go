@@ -119,6 +119,7 @@ type Cluster struct {
 	Spread    Spread
 	Mirrors   Mirrors
 	Foresight Foresight
+	State     State
 	Audit     Audit
 	Allocate  func(pinset.Pin) []peer.ID // holders in rank order
 	Remove    func(context.Context, peer.ID) error

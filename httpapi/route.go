@@ -87,6 +87,8 @@ func (s *Server) routes() []route {
 		{"GET", "/allocations/{cid}/receipt", read, nil, s.receipt, none},
 		{"GET", "/plan", read, []string{"if"}, s.plan, none},
 		{"GET", "/balance", read, nil, s.balance, none},
+		{"GET", "/state", read, nil, s.stateInfo, none},
+		{"POST", "/state/compact", admin, nil, s.compact, none},
 		{"GET", "/audit", read, []string{"since", "challenge"}, s.auditAll, none},
 		{"GET", "/deficit", read, nil, s.deficit, none},
 		{"GET", "/mirrors", read, nil, s.mirrors, none},
