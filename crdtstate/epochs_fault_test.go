@@ -76,7 +76,7 @@ func epochFault(t *testing.T, point string, nth int) {
 		t.Fatalf("%s never happened", point)
 	}
 	c.settle()
-	c.verify(0)
+	c.verify(0, true)
 	if c.epochs == 0 {
 		t.Error("no epoch began")
 	}
