@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/pinfold/pinfold/cli/internal/pincar"
+	"github.com/pinfold/pinfold/cli/internal/words"
 	"github.com/pinfold/pinfold/httpapi/client"
 	"github.com/pinfold/pinfold/pinset"
 )
@@ -177,29 +178,7 @@ func printImport(c *cli.Context, i pinset.Import) error {
 		}
 	} else {
 		var b bytes.Buffer
-		from := "an export of " + i.Source + "'s"
-		switch {
-		case i.Source != "pinfold":
-		case i.Signed && i.Member:
-			from += ", signed by the member " + i.By
-		case i.Signed:
-			from += ", signed by " + i.By + ", who is no member here"
-		}
-		fmt.Fprintf(&b, "%s, from %s\n", counted(i.Lines, "line"), from)
-		would := ""
-		if i.DryRun {
-			would = "would be "
-		}
-		fmt.Fprintf(&b, "%s%d added, %d replaced; %d there already, %d there and different and left so; %d expired\n", would, i.Added, i.Changed, i.Same, i.Kept, i.Expired)
-		if i.Dropped > 0 {
-			fmt.Fprintf(&b, "%s named in pins, no members here, left out\n", counted(i.Dropped, "peer"))
-		}
-		for _, l := range i.BadLines {
-			fmt.Fprintf(&b, "line %d: %s, in %.80s\n", l.Line, l.Error, l.Value)
-		}
-		if more := i.Bad - uint64(len(i.BadLines)); more > 0 {
-			fmt.Fprintf(&b, "and %d more\n", more)
-		}
+		words.Import(&b, i)
 		if _, err := c.App.Writer.Write(b.Bytes()); err != nil {
 			return err
 		}

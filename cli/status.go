@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/pinfold/pinfold/cli/internal/words"
 	"github.com/pinfold/pinfold/httpapi/client"
 	"github.com/pinfold/pinfold/httpapi/dialect"
 	"github.com/pinfold/pinfold/pinset"
@@ -66,7 +67,7 @@ func statusAll(c *cli.Context, api *client.Client) error {
 	}
 	out := c.App.Writer
 	if !c.Bool("json") {
-		printAgreement(c, api, agree)
+		words.Agreement(out, agree, namesOf(c, api))
 	}
 	everything := c.Bool("json") || c.Bool("all") || c.Bool("local") || c.IsSet("filter")
 	var pins, safe, short int
