@@ -52,6 +52,10 @@ func (o Options) settle(ctx context.Context) (Config, error) {
 		if err != nil {
 			return cfg, err
 		}
+		if free == 0 {
+			return cfg, pinset.Invalid("no free space is left in %s, or it cannot be measured on this system", o.Dir).
+				WithHint("say what you lend: pinfold up --give 500GB")
+		}
 		cfg.Give = max(free/2, leastGive)
 		keep.Give, decided = cfg.Give, true
 	}

@@ -277,7 +277,7 @@ func inline(c cid.Cid) ([]byte, bool) {
 func (s *Store) Used() uint64 { return s.usage.bytes() }
 
 // Free returns the bytes free on the file system, 0: not known.
-func (s *Store) Free() (uint64, error) { return freeBytes(s.cfg.Dir) }
+func (s *Store) Free() (uint64, error) { return FreeSpace(s.cfg.Dir) }
 
 func matches(c cid.Cid, data []byte) bool {
 	got, err := c.Prefix().Sum(data)

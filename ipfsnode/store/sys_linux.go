@@ -22,15 +22,6 @@ func flushFS(dir string) error {
 // eachBlockSynced says that flushFS does nothing and every block needs its own fsync.
 const eachBlockSynced = false
 
-// freeBytes returns the bytes that this process may still write below dir.
-func freeBytes(dir string) (uint64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, err
-	}
-	return st.Bavail * uint64(st.Bsize), nil
-}
-
 // bootID differs between two runs only if the machine was started in between.
 // Empty: not known.
 func bootID() string {

@@ -1,0 +1,12 @@
+package store
+
+import "golang.org/x/sys/unix"
+
+// FreeSpace returns the bytes that this process may still write below dir.
+func FreeSpace(dir string) (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return uint64(max(st.F_bavail, 0)) * uint64(st.F_bsize), nil
+}
