@@ -8,6 +8,7 @@
 //   - A pin is reported only while all its blocks are on disk: its record is
 //     written, synced, after its blocks are synced. Pin and Add have ended for good
 //     when they return; kill -9 at any time loses nothing that was acknowledged.
+//   - What it sends and fetches of blocks in a second stays at the rates it is given.
 //   - Blocks are served only to the peers that Config.Allowed names.
 //   - Garbage collection runs beside adds and pins: what one of them has touched
 //     since it began stays.

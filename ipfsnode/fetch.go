@@ -32,6 +32,7 @@ const reaskAfter = 30 * time.Second
 type fetcher struct {
 	asker
 	store *store.Store
+	pace  *pace
 	reask time.Duration
 
 	mu      sync.Mutex
@@ -51,7 +52,7 @@ type flight struct {
 }
 
 func newFetcher(bs asker, st *store.Store) *fetcher {
-	return &fetcher{asker: bs, store: st, reask: reaskAfter, flights: make(map[string]*flight)}
+	return &fetcher{asker: bs, store: st, pace: newPace(0), reask: reaskAfter, flights: make(map[string]*flight)}
 }
 
 // GetBlock asks for one block that is related to no other.
@@ -173,6 +174,9 @@ func (f *fetcher) leave(c cid.Cid, fl *flight) {
 func (s *fetching) lead(ctx context.Context, c cid.Cid) (blocks.Block, error) {
 	for wait := s.f.reask; ; wait = min(2*wait, 10*s.f.reask) {
 		b, err := s.ask(ctx, c, wait)
+		if b != nil {
+			_ = s.f.pace.take(ctx, len(b.RawData())) // it is here, whatever became of ctx
+		}
 		if err != nil || b != nil {
 			return b, err
 		}

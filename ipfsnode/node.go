@@ -30,6 +30,8 @@ type Config struct {
 	Key        crypto.PrivKey     // nil: kept in Dir, made at the first start
 	StorageMax uint64             // bytes that blocks may take; 0: no limit of its own
 	Spare      uint64             // bytes of the file system that blocks leave free; 0: 100 MiB
+	SendRate   uint64             // bytes of blocks that are sent in a second, on average; 0: no limit
+	FetchRate  uint64             // the same of blocks that are fetched
 	Allowed    func(peer.ID) bool // whom blocks are served to; nil: nobody. Called often, concurrently
 	Blockstore string             // store.Flatfs (default) or store.Badger
 	Agent      string             // told to other nodes; default "pinfold"

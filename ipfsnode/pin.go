@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"sync/atomic"
 
 	"github.com/ipfs/boxo/exchange"
 	"github.com/ipfs/go-cid"
@@ -39,6 +40,9 @@ func (n *Node) Pin(ctx context.Context, c cid.Cid, opts pinset.PinOptions) error
 	if err == nil {
 		err = n.store.Flush(ctx)
 	}
+	if err == nil {
+		err = ctx.Err() // whoever cancelled with the last block does not want the pin
+	}
 	if err != nil {
 		return fmt.Errorf("pin %s: %w", c, err)
 	}
@@ -48,16 +52,25 @@ func (n *Node) Pin(ctx context.Context, c cid.Cid, opts pinset.PinOptions) error
 func (n *Node) fetchDAG(ctx context.Context, ss *store.Session, c cid.Cid, opts pinset.PinOptions) (pinset.Progress, error) {
 	ex := n.swarm.fetcher.NewSession(ctx)
 	var sum pinset.Progress
+	var received atomic.Uint64
 	w := walk{
 		workers: fetchers,
 		tmp:     n.tmp,
 		note:    ss.Hold,
 		load: func(ctx context.Context, c cid.Cid) ([]byte, int, error) {
-			return n.obtain(ctx, ss, ex, c)
+			data, size, err := n.local(ctx, c)
+			if isNotFound(err) {
+				data, size, err = n.obtain(ctx, ss, ex, c)
+				received.Add(uint64(size))
+			}
+			return data, size, err
 		},
 		found: func(size int) {
 			sum.Blocks++
 			sum.Bytes += uint64(size)
+			if opts.Received != nil {
+				opts.Received(received.Load())
+			}
 			if opts.Progress != nil {
 				opts.Progress(sum)
 			}
@@ -73,12 +86,8 @@ func (n *Node) fetchDAG(ctx context.Context, ss *store.Session, c cid.Cid, opts 
 	return sum, err
 }
 
-// obtain returns a block that the session holds, from the disk or else from a peer.
+// obtain gets a block that is not on disk from a peer; the session holds it.
 func (n *Node) obtain(ctx context.Context, ss *store.Session, ex exchange.Fetcher, c cid.Cid) ([]byte, int, error) {
-	data, size, err := n.local(ctx, c)
-	if !isNotFound(err) {
-		return data, size, err
-	}
 	if err := checkHash(c); err != nil {
 		return nil, 0, err
 	}

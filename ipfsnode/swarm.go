@@ -38,6 +38,7 @@ type swarm struct {
 	gater   *conngater.BasicConnectionGater
 	bitswap *bitswap.Bitswap
 	fetcher *fetcher
+	sent    *pace
 	peering *peering.PeeringService
 	dag     ipld.DAGService
 	cancel  context.CancelFunc
@@ -72,14 +73,16 @@ func newSwarm(cfg Config, st *store.Store) (*swarm, error) {
 		return nil, fmt.Errorf("start IPFS node's host: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background()) // until close
-	s := &swarm{cfg: cfg, host: h, gater: gater, cancel: cancel, peering: peering.NewPeeringService(h), exchanges: &exchanges{with: map[peer.ID]flow{}}}
+	s := &swarm{cfg: cfg, host: h, gater: gater, cancel: cancel, peering: peering.NewPeeringService(h), exchanges: &exchanges{with: map[peer.ID]flow{}},
+		sent: newPace(cfg.SendRate)}
 	bs := blockstore{st}
-	s.bitswap = bitswap.New(ctx, bsnet.NewFromIpfsHost(h), nil, bs,
+	s.bitswap = bitswap.New(ctx, bsnet.NewFromIpfsHost(h), nil, sending{bs, s.sent},
 		bitswap.WithPeerBlockRequestFilter(func(p peer.ID, _ cid.Cid) bool { return cfg.Allowed(p) }),
 		bitswap.EngineBlockstoreWorkerCount(8), bitswap.EngineTaskWorkerCount(4), bitswap.TaskWorkerCount(4),
 		bitswap.WithoutDuplicatedBlockStats(), bitswap.ProviderSearchDelay(time.Second), bitswap.WithTracer(s.exchanges),
 	)
 	s.fetcher = newFetcher(s.bitswap, st)
+	s.fetcher.pace = newPace(cfg.FetchRate)
 	s.dag = merkledag.NewDAGService(blockservice.New(bs, s.fetcher))
 	if err := s.peering.Start(); err != nil {
 		return nil, errors.Join(err, s.close())
