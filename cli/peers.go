@@ -47,9 +47,9 @@ func peersCommand() *cli.Command {
 
 // printPeers prints a row for each member, and what they are together.
 func printPeers(c *cli.Context, all []pinset.Peer, names map[peer.ID]string, sum pinset.Capacity) error {
-	t := newTable(c.App.Writer, "NAME", "PEER", "ROLE", "LENDS", "SHARE", "USED", "QUEUE", "PHI", "SITE", "HEARD", "BEHIND", "IPFS NODE", "NOTE")
+	t := newTable(c.App.Writer, "NAME", "PEER", "ROLE", "LENDS", "A DAY", "SHARE", "USED", "QUEUE", "PHI", "SITE", "HEARD", "BEHIND", "IPFS NODE", "NOTE")
 	for _, p := range all {
-		t.row(p.Name, p.ID.String(), p.Role, pinset.FormatSize(p.Lent), shareOf(p), pinset.FormatSize(p.Used), count(p.Queued), phi(p.Phi),
+		t.row(p.Name, p.ID.String(), p.Role, pinset.FormatSize(p.Lent), perDay(p.InPerDay), shareOf(p), pinset.FormatSize(p.Used), count(p.Queued), phi(p.Phi),
 			strings.Join(p.Domains, "/"), heard(p), lacks(p), p.IPFS.Agent, peerNote(p, names))
 	}
 	if err := t.flush(); err != nil {
@@ -76,6 +76,14 @@ func shareOf(p pinset.Peer) string {
 		return ""
 	}
 	return fmt.Sprintf("%.1f %%", float64(p.Share)/100)
+}
+
+// perDay is what a member takes in, where that is limited.
+func perDay(n uint64) string {
+	if n == 0 {
+		return ""
+	}
+	return pinset.FormatSize(n)
 }
 
 func count(n uint64) string {
@@ -129,6 +137,8 @@ func peerNote(p pinset.Peer, names map[peer.ID]string) string {
 		return p.JoinedSync
 	case p.State != "active":
 		return p.State
+	case p.Traffic != "":
+		return p.Traffic
 	}
 	return ""
 }

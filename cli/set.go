@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -29,13 +30,19 @@ func giveCommand() *cli.Command {
 
 func setCommand() *cli.Command {
 	return command(&cli.Command{
-		Name: "set", Usage: "change what this peer says of itself: name, place, tags",
+		Name: "set", Usage: "change what this peer says of itself: name, place, tags, traffic",
 		Description: "At once, in the running daemon, and in its configuration. An empty value takes it away: --region ''.\n" +
-			"--tag replaces all tags; --tag '' takes them away.",
+			"--tag replaces all tags; --tag '' takes them away.\n" +
+			"Traffic is what the IPFS node fetches for the cluster; what does not fit waits, and the allocation gives this peer no more\n" +
+			"than it can fetch in the policy's fill_days. What a Kubo serves to others is Kubo's. Outside of the hours of --schedule only\n" +
+			"small new pins are fetched.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "this peer's `NAME`, as the others see it"},
 			&cli.StringFlag{Name: "household", Usage: "`NAME` of the home it stands in: no two copies there when there is a choice"},
 			&cli.StringFlag{Name: "region", Usage: "`NAME` of the region it stands in"},
+			&cli.StringFlag{Name: "traffic-day", Usage: "most `BYTES` fetched in a day, as in 20GB; '' for no limit"},
+			&cli.StringFlag{Name: "traffic-month", Usage: "most `BYTES` fetched in a month; '' for no limit"},
+			&cli.StringFlag{Name: "schedule", Usage: "`HOURS` in which much is fetched, as in 22:00-07:00,12:00-13:30; '' for all day"},
 			&cli.StringSliceFlag{Name: "tag", Aliases: []string{"tags"}, Usage: "`WORD` that pins may ask for; may be given several times"},
 		},
 		Action: func(c *cli.Context) error {
@@ -44,6 +51,14 @@ func setCommand() *cli.Command {
 				if c.IsSet(key) {
 					changes[key] = c.String(key)
 				}
+			}
+			for name, key := range map[string]string{"traffic-day": "traffic.day", "traffic-month": "traffic.month"} {
+				if c.IsSet(name) {
+					changes[key] = cmp.Or(c.String(name), "0")
+				}
+			}
+			if c.IsSet("schedule") {
+				changes["traffic.schedule"] = c.String("schedule")
 			}
 			if c.IsSet("tag") {
 				changes["tags"] = strings.Join(c.StringSlice("tag"), ",")

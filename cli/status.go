@@ -68,6 +68,13 @@ func statusAll(c *cli.Context, api *client.Client) error {
 	out := c.App.Writer
 	if !c.Bool("json") {
 		words.Agreement(out, agree, namesOf(c, api))
+		self, err := api.Self(c.Context)
+		if err != nil {
+			return err
+		}
+		if self.Traffic != "" {
+			fmt.Fprintf(out, "this peer: %s\n", self.Traffic)
+		}
 	}
 	everything := c.Bool("json") || c.Bool("all") || c.Bool("local") || c.IsSet("filter")
 	var pins, safe, short int

@@ -71,7 +71,7 @@ func (m *Members) Answer(ctx context.Context, from peer.ID, question []byte, yie
 // about is what this peer says of itself.
 func (m *Members) about(ctx context.Context, parts *Parts) ask.Member {
 	usage := parts.Keeper.Usage()
-	out := ask.Member{Version: m.cfg.Version, Used: usage.Used, Queued: usage.Queued, Pins: m.base.State.Summary().Count}
+	out := ask.Member{Version: m.cfg.Version, Used: usage.Used, Queued: usage.Queued, Traffic: usage.Traffic, Pins: m.base.State.Summary().Count}
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.AskTime*4/5) // so that the answer still arrives in time
 	defer cancel()
 	var err error

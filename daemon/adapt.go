@@ -128,7 +128,7 @@ func (k keeper) Report() cluster.Report {
 
 func (k keeper) Usage() cluster.Usage {
 	s := k.Stats()
-	return cluster.Usage{Used: s.Used, Queued: uint64(s.Queued + s.Later)}
+	return cluster.Usage{Used: s.Used, Queued: uint64(s.Queued + s.Later), Traffic: s.Traffic.Limits()}
 }
 
 // networkConfig is what the configuration says of the network; the caller adds

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pinfold/pinfold/pinset"
+	"github.com/pinfold/pinfold/tracker"
 )
 
 // ConfigVersion is the version of the configuration file this program writes.
@@ -29,6 +30,20 @@ type Config struct {
 	Proxy   ProxyConfig
 	State   StateConfig
 	Tracker TrackerConfig
+	Traffic TrafficConfig
+}
+
+// TrafficConfig is what of the line may be used to fetch.
+type TrafficConfig struct {
+	Day      uint64 // bytes; 0: no limit
+	Month    uint64 // bytes; 0: no limit
+	Schedule string // windows of the day in which much is fetched; "": all day
+}
+
+// rules are the limits as the tracker takes them.
+func (c TrafficConfig) rules() (tracker.Rules, error) {
+	hours, err := tracker.ParseSchedule(c.Schedule)
+	return tracker.Rules{Day: c.Day, Month: c.Month, Schedule: hours}, err
 }
 
 // IPFSConfig says which IPFS node stores the data.
@@ -38,6 +53,8 @@ type IPFSConfig struct {
 	Auth       string // bearer:TOKEN or basic:USER:PASSWORD, as in Kubo's API.Authorizations
 	Listen     []string
 	Blockstore string // flatfs, badger: of the embedded node
+	SendRate   uint64 // bytes a second that the embedded node sends of blocks; 0: no limit
+	FetchRate  uint64 // the same of what it fetches
 }
 
 // NetworkConfig is the private network among the members.
@@ -152,6 +169,9 @@ func (c Config) Validate() error {
 	if c.Network.Heartbeat < time.Second {
 		return pinset.Invalid("network.heartbeat %s: want at least 1s", c.Network.Heartbeat)
 	}
+	if err := c.validateTraffic(); err != nil {
+		return err
+	}
 	for _, s := range c.Proxy.Anonymous {
 		if err := oneOf("proxy.anonymous", s, []string{"read", "pin", "add", "files", "gc"}); err != nil {
 			return err
@@ -163,6 +183,27 @@ func (c Config) Validate() error {
 		}
 	}
 	return pinset.ValidateTags(c.Tags)
+}
+
+// leastRate is the least that a line may be held to, in bytes a second: a block is up
+// to 2 MiB, and who waits longer than minutes for one gives up.
+const leastRate = 64 << 10
+
+func (c Config) validateTraffic() error {
+	if _, err := c.Traffic.rules(); err != nil {
+		return pinset.Wrap(pinset.KindInvalid, err, "traffic")
+	}
+	for key, n := range map[string]uint64{"traffic.day": c.Traffic.Day, "traffic.month": c.Traffic.Month} {
+		if n > 0 && n < leastGive {
+			return pinset.Invalid("%s %s: want at least %s, with a unit as in 20GB, or 0 for no limit", key, pinset.FormatSize(n), pinset.FormatSize(leastGive))
+		}
+	}
+	for key, n := range map[string]uint64{"ipfs.send_rate": c.IPFS.SendRate, "ipfs.fetch_rate": c.IPFS.FetchRate} {
+		if n > 0 && n < leastRate {
+			return pinset.Invalid("%s %s a second: want at least %s, with a unit as in 2MB, or 0 for no limit", key, pinset.FormatSize(n), pinset.FormatSize(leastRate))
+		}
+	}
+	return nil
 }
 
 func oneOf(key, value string, possible []string) error {

@@ -61,6 +61,7 @@ type Daemon struct {
 	node    *ipfsNode
 	ledger  ds.Batching
 	turns   tracker.Turns
+	traffic *tracker.Traffic
 	peer    *peerOf // the one cluster
 	metrics *metrics.Metrics
 	tokens  *identity.TokenStore
@@ -115,13 +116,18 @@ func (d *Daemon) openNode(ctx context.Context) (err error) {
 	return nil
 }
 
-func (d *Daemon) openLedger(context.Context) (err error) {
+func (d *Daemon) openLedger(ctx context.Context) (err error) {
 	d.ledger, err = crdtstate.OpenStore(d.cfg.State.Store, d.opts.Dir.ledger())
 	if err != nil {
 		return pinset.Wrap(pinset.KindUnavailable, err, "open ledger")
 	}
 	d.closers.push("ledger", d.ledger.Close)
-	return nil
+	d.traffic, err = tracker.OpenTraffic(ctx, d.ledger, func() tracker.Rules {
+		rules := *d.own.line.Load()
+		rules.Paused = d.pauses.end()
+		return rules
+	})
+	return pinset.Wrap(pinset.KindUnavailable, err, "open ledger")
 }
 
 // openCluster opens the one cluster this peer is in, and makes one at the first

@@ -193,6 +193,10 @@ func memberRecord(cfg Config, key identity.Key, secret identity.Secret, cluster 
 	r.Peer, r.Name, r.Proof = key.ID(), cfg.Name, secret.Proof(cluster, key.ID())
 	r.Lent, r.Domains, r.Tags = cfg.Give, cfg.Domains(), cfg.Tags
 	r.Level = identity.OwnLevel
+	r.InPerDay = 0
+	if line, err := cfg.Traffic.rules(); err == nil { // an invalid configuration is refused at the start
+		r.InPerDay = line.PerDay()
+	}
 	if ipfs != "" {
 		r.IPFSPeer = ipfs
 	}

@@ -56,6 +56,7 @@ func openNode(ctx context.Context, cfg Config, o Options, log *slog.Logger) (*ip
 	}
 	node, err := ipfsnode.New(ipfsnode.Config{
 		Dir: o.Dir.ipfs(), Listen: listen, Blockstore: cfg.IPFS.Blockstore, PortMap: cfg.Network.PortMap, Agent: "pinfold/" + o.Version, StorageMax: cfg.Give, Log: log,
+		SendRate: cfg.IPFS.SendRate, FetchRate: cfg.IPFS.FetchRate,
 		Allowed: func(id peer.ID) bool {
 			f := n.serves.Load()
 			return f != nil && (*f)(id)

@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pinfold/pinfold/pinset"
+	"github.com/pinfold/pinfold/tracker"
 )
 
 // own is the part of the configuration that can change while the daemon runs:
@@ -22,14 +24,31 @@ type own struct {
 	mu       sync.Mutex
 	cfg      Config
 	settings []Setting
+
+	line atomic.Pointer[tracker.Rules] // of the traffic; asked for each block
 }
 
 // ownKeys are the keys that a running daemon takes.
-func ownKeys() []string { return []string{"name", "give", "tags", "region", "household"} }
+func ownKeys() []string {
+	return []string{"name", "give", "tags", "region", "household", "traffic.day", "traffic.month", "traffic.schedule"}
+}
 
 func openOwn(o Options, cfg Config) (*own, error) {
 	_, settings, err := Load(o.Dir.Config(), o.Flags)
-	return &own{path: o.Dir.Config(), flags: maps.Clone(o.Flags), cfg: cfg, settings: settings}, err
+	if err != nil {
+		return nil, err
+	}
+	out := &own{path: o.Dir.Config(), flags: maps.Clone(o.Flags), cfg: cfg, settings: settings}
+	return out, out.obey(cfg)
+}
+
+// obey puts the traffic's limits in force.
+func (o *own) obey(cfg Config) error {
+	rules, err := cfg.Traffic.rules()
+	if err == nil {
+		o.line.Store(&rules)
+	}
+	return err
 }
 
 func (o *own) config() Config {
@@ -86,6 +105,9 @@ func (o *own) set(changes map[string]string) error {
 		delete(o.flags, key) // what was said last counts
 	}
 	o.cfg = next
+	if err := o.obey(next); err != nil {
+		return err
+	}
 	_, o.settings, err = Load(o.path, o.flags)
 	return err
 }
@@ -119,10 +141,25 @@ func (a apiDaemon) Set(ctx context.Context, changes map[string]string) (warnings
 			pinset.FormatSize(used), pinset.FormatSize(give)))
 	}
 	warnings = append(warnings, d.peer.cluster.Typos()...)
+	if note := d.slowToFill(); note != "" {
+		warnings = append(warnings, note)
+	}
 	if note := d.overpromised(); note != "" {
 		warnings = append(warnings, note)
 	}
 	return warnings, nil
+}
+
+// slowToFill says if the traffic's limits make this peer count as less than it lends:
+// the allocation gives a member what it can fetch in the policy's fill_days.
+func (d *Daemon) slowToFill() string {
+	days := d.peer.state.Authority().Policy().FillDays
+	perDay, give := d.own.line.Load().PerDay(), d.own.lent()
+	if perDay == 0 || perDay >= give/days {
+		return ""
+	}
+	return fmt.Sprintf("with %s a day this peer counts as %s of the %s it lends, what can be fetched in %d days: what is held beyond that goes to other members",
+		pinset.FormatSize(perDay), pinset.FormatSize(perDay*days), pinset.FormatSize(give), days)
 }
 
 // overpromised says if more is lent than the disk under the embedded node has.

@@ -100,10 +100,10 @@ func (d *Daemon) joinParts(ctx context.Context, p *peerOf, notes ds.Datastore) e
 	p.tracker, err = tracker.New(ctx, tracker.Config{
 		Self: d.key.ID(), Cluster: string(p.founding.ID()), Mark: mark(d.key.ID()), Lent: d.own.lent,
 		Reserve: d.cfg.Tracker.Reserve, Concurrency: d.cfg.Tracker.Concurrency, Grace: func() time.Duration { return p.grace(d.cfg.Tracker.Grace) }, Sweep: d.cfg.Tracker.Sweep, Log: d.log,
-		Recheck: recheck(d.cfg.Tracker.Grace), Paused: d.pauses.end,
+		Recheck: recheck(d.cfg.Tracker.Grace),
 	}, tracker.Deps{
 		State: p.state, Feed: feedForTracker{feed}, Views: members, Node: d.node, Coverage: members, Absence: members, Connector: members, Sizes: members,
-		Turns: &d.turns, Ledger: d.ledger, Caught: p.enrol.caught,
+		Turns: &d.turns, Traffic: d.traffic, Ledger: d.ledger, Caught: p.enrol.caught,
 	})
 	if err != nil {
 		return err

@@ -59,6 +59,8 @@ func table() []setting {
 		{key: "ipfs.auth", doc: "for Kubo's RPC: bearer:TOKEN or basic:USER:PASSWORD", secret: true, of: func(c *Config) value { return (*word)(&c.IPFS.Auth) }},
 		{key: "ipfs.listen", doc: "addresses of the embedded IPFS node", of: func(c *Config) value { return (*list)(&c.IPFS.Listen) }},
 		{key: "ipfs.blockstore", doc: "of the embedded node: flatfs, badger", of: func(c *Config) value { return (*word)(&c.IPFS.Blockstore) }},
+		{key: "ipfs.send_rate", doc: "most bytes of blocks that the embedded node sends in a second, as in 2MB; 0 for no limit", of: func(c *Config) value { return (*size)(&c.IPFS.SendRate) }},
+		{key: "ipfs.fetch_rate", doc: "most bytes of blocks that it fetches in a second; 0 for no limit", of: func(c *Config) value { return (*size)(&c.IPFS.FetchRate) }},
 		{key: "network.listen", doc: "addresses for the other members", of: func(c *Config) value { return (*list)(&c.Network.Listen) }},
 		{key: "network.open", doc: "without the private network's key: allows QUIC; members only all the same", of: func(c *Config) value { return (*flag)(&c.Network.Open) }},
 		{key: "network.mdns", doc: "find members on the local network", of: func(c *Config) value { return (*flag)(&c.Network.MDNS) }},
@@ -84,6 +86,9 @@ func table() []setting {
 		{key: "tracker.grace", doc: "how long a copy stays after its successors are safe; 0s: as the cluster's policy says", of: func(c *Config) value { return (*duration)(&c.Tracker.Grace) }},
 		{key: "tracker.outage", doc: "how long a member may be away before others hold its new pins for it", of: func(c *Config) value { return (*duration)(&c.Tracker.Outage) }},
 		{key: "tracker.sweep", doc: "time between two comparisons with the IPFS node", of: func(c *Config) value { return (*duration)(&c.Tracker.Sweep) }},
+		{key: "traffic.day", doc: "most bytes fetched in a day; 0 for no limit", of: func(c *Config) value { return (*size)(&c.Traffic.Day) }},
+		{key: "traffic.month", doc: "most bytes fetched in a month; 0 for no limit", of: func(c *Config) value { return (*size)(&c.Traffic.Month) }},
+		{key: "traffic.schedule", doc: "hours in which much is fetched, as in 22:00-07:00,12:00-13:30; empty for all day", of: func(c *Config) value { return (*word)(&c.Traffic.Schedule) }},
 	}
 }
 

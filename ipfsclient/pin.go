@@ -46,6 +46,9 @@ func (c *Client) pin(ctx context.Context, k cid.Cid, opts pinset.PinOptions, off
 		case err != nil:
 			return about("pin", k, err)
 		}
+		if m.Progress > 0 && opts.Received != nil { // it counts what it had as well
+			opts.Received(m.Bytes - min(m.Bytes, opts.Had))
+		}
 		if m.Progress > 0 && opts.Progress != nil {
 			opts.Progress(pinset.Progress{Blocks: m.Progress, Bytes: m.Bytes})
 		}

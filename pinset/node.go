@@ -65,6 +65,8 @@ type Peer struct {
 	Tags       []string
 	Domains    []string // coarse to fine
 	Lent       uint64   // bytes
+	InPerDay   uint64   // bytes a day that it takes in, 0: no limit
+	Traffic    string   // how the limits of its line stand, as it says; "": there are none
 	Used       uint64   // bytes, as it says
 	Phi        uint32   // 0..65536
 	LastHeard  time.Time
@@ -85,6 +87,12 @@ type PinOptions struct {
 	Mode     Mode
 	Name     string         // the IPFS node's name for the pin
 	Progress func(Progress) // called as blocks arrive; may be nil
+
+	// Received is called before Progress with the bytes that came from other nodes
+	// since the call; may be nil. A node that cannot tell them from what it had takes
+	// all that is beyond Had for them.
+	Received func(bytes uint64)
+	Had      uint64 // bytes of the DAG that came here before, as far as the caller knows
 }
 
 // Link is an entry of a directory, as `ls` shows it.

@@ -87,8 +87,14 @@ func (t *Tracker) perform(ctx context.Context, r *run, g *gathered, a *action) (
 	}
 	reserved := t.acct.reserve(r, a.entry.Need)
 	t.arrived(r)
-	if !reserved {
-		a.entry = refused(time.Now(), &facts{key: g.key, entry: a.entry}, g.room.reason(a.entry.Need)).entry
+	now := time.Now()
+	line := t.deps.Traffic.reserve(now, r, r.ask(a.entry, g.want))
+	if !reserved || line.Why != "" { // others were faster
+		if !reserved {
+			a.entry = refused(now, &facts{key: g.key, entry: a.entry}, g.room.reason(a.entry.Need)).entry
+		} else {
+			a.entry = deferred(now, g.key, a.entry, line)
+		}
 		a.ended = true
 		return false, t.write(ctx, g, a.entry)
 	}
@@ -161,10 +167,15 @@ func (t *Tracker) pin(ctx context.Context, r *run, g *gathered, a *action) error
 	err := t.deps.Node.Pin(ctx, a.entry.form(g.key), pinset.PinOptions{
 		Mode: a.mode, Name: a.entry.Name,
 		Progress: func(p pinset.Progress) { t.progress(r, p) },
+		Received: func(bytes uint64) { t.received(r, bytes) }, Had: a.entry.Got,
 	})
 	t.endFetch(r, err == nil)
 	if err == nil {
 		return nil
+	}
+	var put *later
+	if errors.As(context.Cause(ctx), &put) {
+		return put
 	}
 	for _, ours := range []error{errStalled, errOverLent, errReserve, errUnwanted} {
 		if errors.Is(context.Cause(ctx), ours) {

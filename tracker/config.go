@@ -35,8 +35,6 @@ type Config struct {
 
 	Grace func() time.Duration // that a copy outlives its cover, asked again and again; nil: 24h
 
-	Paused func() (until time.Time) // no fetch begins before; asked again and again; nil: never
-
 	Log *slog.Logger
 }
 
@@ -165,8 +163,8 @@ func (t *Turns) known() []string {
 	return t.clusters
 }
 
-// Deps are the tracker's neighbours. Absence, Connector, Sizes, Turns and Caught may
-// be nil.
+// Deps are the tracker's neighbours. Absence, Connector, Sizes, Turns, Traffic and
+// Caught may be nil.
 type Deps struct {
 	State     State
 	Feed      Feed
@@ -177,6 +175,7 @@ type Deps struct {
 	Connector Connector
 	Sizes     Sizes
 	Turns     *Turns
+	Traffic   *Traffic    // shared by the daemon's clusters
 	Ledger    ds.Batching // shared by the daemon's clusters
 
 	// Caught is closed when State has all that it ever had here. A member that comes
@@ -204,9 +203,6 @@ func (c Config) withDefaults() Config {
 	dur(&c.CallTime, 30*time.Second)
 	if c.Grace == nil {
 		c.Grace = func() time.Duration { return 24 * time.Hour }
-	}
-	if c.Paused == nil {
-		c.Paused = func() time.Time { return time.Time{} }
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pinfold/pinfold/pinset"
+	"github.com/pinfold/pinfold/tracker/internal/budget"
 )
 
 // facts is all that a decision about one item rests on.
@@ -24,6 +25,7 @@ type facts struct {
 	broken  bool    // our pin is there, and blocks below it are not
 	fetched bool    // the IPFS node has just said that it pinned it for us, and Size was counted
 	room    room
+	line    budget.Answer // whether a fetch may begin, by the rules of the line
 	mark    marker
 	grace   time.Duration
 }
@@ -147,7 +149,7 @@ func hold(now time.Time, f *facts, target extent, at time.Time) action {
 		return release(now, f)
 	}
 	e.Placed, e.Name, e.Borrowed, e.Owner = f.node.extent, f.node.name, nothing, ""
-	e.Attempts, e.Retry, e.Error, e.Need = 0, 0, "", 0
+	e.Attempts, e.Retry, e.Error, e.Need, e.Got, e.Line = 0, 0, "", 0, 0, false
 	if target == f.want.extent && f.node.extent > target && !f.claimed && !f.shared {
 		return release(now, f) // a DAG is held, only its root is wanted
 	}
@@ -163,7 +165,7 @@ func hold(now time.Time, f *facts, target extent, at time.Time) action {
 func borrow(now time.Time, f *facts, at time.Time) action {
 	e := &f.entry
 	e.Placed, e.Size, e.Borrowed, e.Owner = nothing, 0, f.node.extent, f.node.name
-	e.Attempts, e.Retry, e.Error, e.Need = 0, 0, "", 0
+	e.Attempts, e.Retry, e.Error, e.Need, e.Got, e.Line = 0, 0, "", 0, 0, false
 	e.become(pinset.StatusPinned, now)
 	if f.want.extent == nothing {
 		return action{verb: keep, entry: *e, at: at}
@@ -203,9 +205,27 @@ const obstructed = "the owner of the IPFS node has pinned this block directly; a
 
 func refused(now time.Time, f *facts, why string) action {
 	f.entry.become(pinset.StatusRefused, now)
-	f.entry.Error = why
+	f.entry.Error, f.entry.Line = why, false
 	f.entry.Retry = now.Add(jitter(f.key, f.entry.Attempts, refusedTime)).UnixMilli()
 	return action{verb: refuse, entry: f.entry}
+}
+
+// deferred returns the entry of a fetch that the rules of the line put off: refused
+// where the limits do, queued where it is not its time of the day. It is a pure
+// function.
+func deferred(now time.Time, k key, e entry, why budget.Answer) entry {
+	switch {
+	case why.Traffic:
+		e.become(pinset.StatusRefused, now)
+	case e.State != pinset.StatusUnexpected:
+		e.become(pinset.StatusQueued, now)
+	}
+	e.Error, e.Line = why.Why, true
+	e.Retry = why.At.Add(jitter(k, e.Attempts, deferredSpread)).UnixMilli()
+	if why.At.IsZero() { // not under these rules
+		e.Retry = now.Add(jitter(k, e.Attempts, refusedTime)).UnixMilli()
+	}
+	return e
 }
 
 // release unpins what is ours and shown under our name.
@@ -231,10 +251,14 @@ func bring(now time.Time, f *facts, target extent) action {
 	if why := f.room.refusal(e.Need, e.Binding); why != "" {
 		return refused(now, f, why)
 	}
+	if f.line.Why != "" {
+		return action{verb: refuse, entry: deferred(now, f.key, *e, f.line)}
+	}
 	if e.State == pinset.StatusRefused {
 		e.become(pinset.StatusQueued, now)
 		e.Error = ""
 	}
+	e.Line = false
 	if e.Name == "" {
 		// A name once written is kept: a fetch under it may still be on its way.
 		e.Name, e.V0 = f.want.name, f.want.v0
@@ -288,11 +312,12 @@ var (
 // Backoff of what failed. Refusals are looked at again at this interval at the
 // latest; room that appears is noticed earlier.
 const (
-	errorBase   = 5 * time.Second
-	waitingBase = time.Minute
-	backoffMost = time.Hour // also for what nobody provides: a split may have ended
-	refusedTime = 15 * time.Minute
-	maxError    = 300 // bytes of a message in the ledger
+	errorBase      = 5 * time.Second
+	waitingBase    = time.Minute
+	backoffMost    = time.Hour // also for what nobody provides: a split may have ended
+	refusedTime    = 15 * time.Minute
+	deferredSpread = time.Minute // what is put off until one moment does not come back all at once
+	maxError       = 300         // bytes of a message in the ledger
 )
 
 // failure is how a fetch ended.
@@ -303,7 +328,11 @@ type failure struct {
 
 // failed returns the entry after its fetch ended. It is a pure function.
 func failed(now time.Time, k key, e entry, f failure) entry {
+	e.Got = max(e.Got, f.got)
+	var put *later
 	switch {
+	case errors.As(f.why, &put):
+		return deferred(now, k, e, put.Answer)
 	case errors.Is(f.why, errUnwanted):
 		return e
 	case errors.Is(f.why, errOverLent), errors.Is(f.why, errReserve):

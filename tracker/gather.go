@@ -69,6 +69,9 @@ func (t *Tracker) gather(ctx context.Context, r *run, last *gathered, fetched bo
 	}
 	t.measure(ctx, r, g)
 	g.room = t.room(ctx, r, g.entry)
+	if r.slot.Class != queue.Looking { // in which nothing is fetched
+		g.line = t.deps.Traffic.may(time.Now(), r, r.ask(g.entry, g.want))
+	}
 	return g, nil
 }
 

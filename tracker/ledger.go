@@ -110,6 +110,8 @@ type entry struct {
 	Since    int64         `cbor:"at"`             // of State
 	Size     uint64        `cbor:"size,omitempty"` // bytes of what is held, as counted at the node
 	Need     uint64        `cbor:"need,omitempty"` // bytes a fetch is known to take
+	Got      uint64        `cbor:"got,omitempty"`  // bytes that fetches brought which did not end well
+	Line     bool          `cbor:"line,omitempty"` // put off until Retry by the rules of the line
 	Attempts uint64        `cbor:"try,omitempty"`  // failed ones since the last success
 	Retry    int64         `cbor:"next,omitempty"`
 	Covered  int64         `cbor:"cov,omitempty"`  // since when the grace runs that ends with letting go, 0: not

@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/pinfold/pinfold/pinset"
+	"github.com/pinfold/pinfold/tracker/internal/budget"
 	"github.com/pinfold/pinfold/tracker/internal/queue"
 )
 
@@ -78,11 +79,12 @@ type Stats struct {
 	Moving   int    // fetches under way
 	Waiting  int    // of which nobody was found yet who provides them
 	Missing  int    // assigned and not confirmed
+	Traffic  TrafficUse
 }
 
 // Stats returns the present figures.
 func (t *Tracker) Stats() Stats {
-	s := Stats{Lent: t.cfg.Lent(), Items: map[pinset.Status]uint64{}}
+	s := Stats{Lent: t.cfg.Lent(), Items: map[pinset.Status]uint64{}, Traffic: t.deps.Traffic.Use(time.Now())}
 	t.mu.Lock()
 	s.Version, s.Missing = t.version, t.missing
 	s.Queued, s.Later = t.queue.Ready(), t.queue.Later()
@@ -150,6 +152,9 @@ func (t *Tracker) local(it item) pinset.Local {
 	case pinset.StatusWaiting, pinset.StatusPinError, pinset.StatusUnpinError, pinset.StatusRefused:
 		l.Retry = time.UnixMilli(e.Retry)
 	}
+	if e.Line {
+		l.Retry = time.UnixMilli(e.Retry)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.faults.node.present() && l.Error == "" {
@@ -157,6 +162,11 @@ func (t *Tracker) local(it item) pinset.Local {
 	}
 	r := t.runs[it.key]
 	switch {
+	case r == nil && e.State == pinset.StatusQueued && l.Error == "":
+		if j := t.queue.Find(string(it.key)); j != nil {
+			put := t.deps.Traffic.may(time.Now(), nil, budget.Ask{Bulk: j.Lane.MayWait()})
+			l.Error, l.Retry = put.Why, put.At
+		}
 	case r == nil:
 	case r.whole && e.held() == nothing:
 		l.Status, l.Since, l.Progress, l.Error = pinset.StatusPinned, r.moved, r.progress, ""
@@ -236,6 +246,9 @@ func (t *Tracker) Health() []pinset.HealthEntry {
 	if s.Used > s.Lent {
 		add("over-lent", pinset.SeverityWarning, fault{}, fmt.Sprintf("%s are used and only %s lent",
 			pinset.FormatSize(s.Used), pinset.FormatSize(s.Lent)), "lend more, or wait until others hold what is here")
+	}
+	if h, ok := lineHealth(s.Traffic); ok {
+		out = append(out, h)
 	}
 	if f.unknown > 0 {
 		add("marked-unknown", pinset.SeverityInfo, fault{},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pinfold/pinfold/pinset"
+	"github.com/pinfold/pinfold/tracker/internal/budget"
 	"github.com/pinfold/pinfold/tracker/internal/queue"
 )
 
@@ -31,6 +32,9 @@ type run struct {
 	letting  bool // unpinning
 
 	reserved, come uint64 // bytes; guarded by the account
+
+	bulk               bool   // it can wait for the hours in which much is fetched
+	promised, received uint64 // bytes; guarded by the traffic
 }
 
 func (r *run) key() key { return key(r.slot.Job.Key) }
@@ -71,15 +75,20 @@ func (t *Tracker) start(ctx context.Context, workers *sync.WaitGroup) (next time
 	if t.faults.node.present() {
 		return time.Time{}, false // the probe wakes us
 	}
-	until := t.cfg.Paused()
-	paused := until.After(time.Now())
+	now := time.Now()
+	gate := queue.Open
+	if t.deps.Traffic.may(now, nil, budget.Ask{}).Why != "" {
+		gate = queue.Shut
+	} else if t.deps.Traffic.may(now, nil, budget.Ask{Bulk: true}).Why != "" {
+		gate = queue.Calm
+	}
 	for {
-		slot := t.queue.Start(time.Now(), !paused) // the beat notices the end of a pause
+		slot := t.queue.Start(now, gate) // the beat notices when it opens
 		if slot == nil {
 			break
 		}
 		j := slot.Job
-		r := &run{slot: slot, suspect: j.Suspect, began: time.Now()}
+		r := &run{slot: slot, suspect: j.Suspect, began: now, bulk: j.Lane.MayWait()}
 		if j.Counts() {
 			r.ahead = j.Need
 			t.ahead += j.Need
@@ -104,6 +113,7 @@ func (t *Tracker) arrived(r *run) {
 // finish ends a run and puts its job where it belongs.
 func (t *Tracker) finish(r *run, res result) {
 	t.acct.settle(r)
+	t.deps.Traffic.settle(r)
 	t.arrived(r)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -219,6 +229,25 @@ func (t *Tracker) progress(r *run, p pinset.Progress) {
 	}
 }
 
+// received takes the node's word on what a fetch brought from others.
+func (t *Tracker) received(r *run, bytes uint64) {
+	over := t.deps.Traffic.received(time.Now(), r, bytes)
+	if over.Why == "" {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r.cancel != nil {
+		r.cancel(&later{over})
+	}
+}
+
+// ask is what a run would fetch.
+func (r *run) ask(e entry, w want) budget.Ask {
+	need := max(e.Need, w.need)
+	return budget.Ask{Need: need - min(need, e.Got), Bulk: r.bulk}
+}
+
 func (t *Tracker) progressOf(r *run) pinset.Progress {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -240,7 +269,7 @@ func (t *Tracker) letting(r *run) {
 // housekeep looks at the disk while data moves, and lets those who wait for room
 // try again when there is some.
 func (t *Tracker) housekeep(ctx context.Context) {
-	if err := t.ledger.flush(ctx); err != nil {
+	if err := errors.Join(t.ledger.flush(ctx), t.deps.Traffic.save(ctx)); err != nil {
 		t.ledgerFault(err)
 	}
 	t.mu.Lock()
@@ -266,4 +295,20 @@ func (t *Tracker) housekeep(ctx context.Context) {
 		return
 	}
 	t.queue.WakeRefused(left, time.Now())
+	t.keepHours()
+}
+
+// keepHours ends what is fetched outside the hours for that, and has what was put
+// off tried again when there is traffic for it. The caller holds t.mu.
+func (t *Tracker) keepHours() {
+	now := time.Now()
+	for _, r := range t.runs {
+		if r.cancel == nil {
+			continue
+		}
+		if over := t.deps.Traffic.over(now, r); over.Why != "" {
+			r.cancel(&later{over})
+		}
+	}
+	t.queue.WakePut(t.deps.Traffic.may(now, nil, budget.Ask{Bulk: true}).Left, now)
 }

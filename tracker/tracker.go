@@ -55,6 +55,9 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Tracker, error) {
 	if deps.Turns == nil {
 		deps.Turns = &Turns{}
 	}
+	if deps.Traffic == nil {
+		deps.Traffic = &Traffic{rules: func() Rules { return Rules{} }}
+	}
 	if deps.Absence == nil {
 		deps.Absence = allHere{}
 	}
@@ -95,10 +98,11 @@ func (t *Tracker) Run(ctx context.Context) error {
 	err := g.Wait()
 	// What is not written now is found again by one look at the node.
 	flushed := t.ledger.flush(context.WithoutCancel(ctx))
+	saved := t.deps.Traffic.save(context.WithoutCancel(ctx))
 	if ctx.Err() != nil {
-		return nil
+		return saved
 	}
-	return errors.Join(err, flushed)
+	return errors.Join(err, flushed, saved)
 }
 
 // poke wakes the owner of a channel of one element.
@@ -197,7 +201,7 @@ func course(o outcome) (l queue.Lane, due time.Time, done bool) {
 		return l, due, true
 	case e.State == pinset.StatusWaiting:
 		return queue.Waiting, retry, false
-	case e.State == pinset.StatusPinError, e.State == pinset.StatusRefused:
+	case e.State == pinset.StatusPinError, e.State == pinset.StatusRefused, e.Line:
 		return l, retry, false
 	}
 	return l, o.at, false
@@ -223,7 +227,7 @@ func (t *Tracker) settle(j *queue.Job, o outcome) {
 	t.judge(j, func() {
 		j.Wanted, j.Held, j.Suspect = e.Want > nothing, e.held() >= e.Want, false
 	})
-	j.Binding, j.Need, j.Refused = e.Binding, e.Need, e.State == pinset.StatusRefused
+	j.Binding, j.Need, j.Refused, j.Put = e.Binding, e.Need, e.State == pinset.StatusRefused && !e.Line, e.Line
 	var due time.Time
 	var done bool
 	o.class = j.Class
@@ -366,6 +370,7 @@ func (t *Tracker) place(ctx context.Context, g *gathered, size uint64) (entry, e
 			// The name is in the ledger before the node is asked.
 			asked := *e
 			asked.become(pinset.StatusQueued, now)
+			asked.Line = false
 			if err := t.write(ctx, g, asked); err != nil {
 				return g.stored, err
 			}
@@ -375,7 +380,7 @@ func (t *Tracker) place(ctx context.Context, g *gathered, size uint64) (entry, e
 		}
 		e.Placed, e.Size = wholeDAG, max(e.Size, size)
 	}
-	e.Attempts, e.Retry, e.Error = 0, 0, ""
+	e.Attempts, e.Retry, e.Error, e.Line = 0, 0, "", false
 	e.become(pinset.StatusPinned, now)
 	return *e, t.write(ctx, g, *e)
 }

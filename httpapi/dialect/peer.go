@@ -27,9 +27,11 @@ type Peer struct {
 	Role         string    `json:"role,omitempty"`
 	Tags         []string  `json:"tags,omitempty"`
 	Domains      []string  `json:"domains,omitempty"`
-	Lent         uint64    `json:"lent"` // bytes
-	Used         uint64    `json:"used"` // bytes
-	Phi          uint32    `json:"phi"`  // 0..65536
+	Lent         uint64    `json:"lent"`                 // bytes
+	Used         uint64    `json:"used"`                 // bytes
+	InPerDay     uint64    `json:"in_per_day,omitempty"` // bytes
+	Traffic      string    `json:"traffic,omitempty"`
+	Phi          uint32    `json:"phi"` // 0..65536
 	LastHeard    time.Time `json:"last_heard,omitzero"`
 	Pins         uint64    `json:"pins"`
 	Agrees       bool      `json:"agrees"`
@@ -61,6 +63,7 @@ func NewPeer(p pinset.Peer, sees []peer.ID) Peer {
 		Version: p.Version, IPFS: IPFS{ID: encodePeer(p.IPFS.Peer), Addresses: list(p.IPFS.Addresses), Error: p.IPFSError, Agent: p.IPFS.Agent},
 		PeerName: p.Name, Self: p.Self, Connected: p.Connected, State: p.State, Role: p.Role, Tags: p.Tags, Domains: p.Domains,
 		Lent: p.Lent, Used: p.Used, Phi: p.Phi, LastHeard: p.LastHeard.UTC(), Pins: p.Pins, Agrees: p.Agrees, Queued: p.Queued,
+		InPerDay: p.InPerDay, Traffic: p.Traffic,
 		Share: p.Share, Behind: p.Behind, Twins: orNil(encodePeers(p.Twins)), Sync: p.JoinedSync, ErrorMessage: p.Error, Exchange: p.Exchange,
 	}
 }
@@ -78,6 +81,7 @@ func (o Peer) Value() (p pinset.Peer, err error) {
 		return p, pinset.Wrap(pinset.KindInternal, err, "read a peer")
 	}
 	p.Share, p.Behind, p.Exchange = o.Share, o.Behind, o.Exchange
+	p.InPerDay, p.Traffic = o.InPerDay, o.Traffic
 	p.Name, p.Self, p.Connected, p.Addresses, p.Version = o.PeerName, o.Self, o.Connected, orNil(o.Addresses), o.Version
 	p.State, p.Role, p.Tags, p.Domains = o.State, o.Role, o.Tags, o.Domains
 	p.Lent, p.Used, p.Phi, p.LastHeard = o.Lent, o.Used, o.Phi, stamp(o.LastHeard)

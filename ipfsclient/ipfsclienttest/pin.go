@@ -28,7 +28,14 @@ func (f *Fake) Pin(ctx context.Context, c cid.Cid, opts pinset.PinOptions) error
 		if err := f.dropForRepin(c, opts.Mode); err != nil {
 			return err
 		}
-		p, err := f.fetch(ctx, call, opts.Progress)
+		p, err := f.fetch(ctx, call, func(p pinset.Progress) {
+			if opts.Received != nil {
+				opts.Received(p.Bytes - min(p.Bytes, opts.Had))
+			}
+			if opts.Progress != nil {
+				opts.Progress(p)
+			}
+		})
 		if err != nil {
 			return err
 		}
@@ -59,9 +66,6 @@ func (f *Fake) dropForRepin(c cid.Cid, mode pinset.Mode) error {
 
 // fetch brings in what is missing of a DAG.
 func (f *Fake) fetch(ctx context.Context, call Call, progress func(pinset.Progress)) (pinned, error) {
-	if progress == nil {
-		progress = func(pinset.Progress) {}
-	}
 	if size, ok := f.world.imagined(call.CID); ok {
 		return f.fetchImagined(ctx, call, size, progress)
 	}
@@ -95,7 +99,8 @@ func (f *Fake) fetchImagined(ctx context.Context, call Call, size pinset.Progres
 	for {
 		step := size.Bytes - got
 		if f.cfg.Speed != 0 {
-			step = min(step, f.cfg.Speed*uint64(beat)/uint64(time.Second))
+			here := f.left(call.CID) // by an earlier attempt
+			step = min(step, max(f.cfg.Speed*uint64(beat)/uint64(time.Second), here-min(here, got)))
 		}
 		if err := f.arrive(call.CID, got, step); err != nil {
 			return p, err
@@ -110,6 +115,13 @@ func (f *Fake) fetchImagined(ctx context.Context, call Call, size pinset.Progres
 		}
 		progress(pinset.Progress{Blocks: size.Blocks * got / size.Bytes, Bytes: got})
 	}
+}
+
+// left returns the bytes of an imagined DAG that an earlier attempt left.
+func (f *Fake) left(c cid.Cid) uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.waste[c]
 }
 
 // arrive books step bytes of an imagined DAG of which got had come in this time.

@@ -178,7 +178,9 @@ func suiteFetch(t *testing.T, s suite) {
 	s.connect(t)
 	there := add(t, s.Other, treeFor(t)(), pinset.AddOptions{CIDVersion: 1}, "there").CID
 	var seen []pinset.Progress
-	pin(t, s.Node, there, pinset.PinOptions{Name: "here", Progress: func(p pinset.Progress) { seen = append(seen, p) }})
+	var received uint64
+	receive := func(bytes uint64) { received = bytes }
+	pin(t, s.Node, there, pinset.PinOptions{Name: "here", Received: receive, Progress: func(p pinset.Progress) { seen = append(seen, p) }})
 	wantPin(t, s.Node, pinset.NodePin{CID: there, Name: "here"})
 	f, _ := oracle(t, treeFor(t)(), pinset.AddOptions{CIDVersion: 1})
 	want, err := f.DAGSize(t.Context(), there, pinset.Recursive)
@@ -190,6 +192,13 @@ func suiteFetch(t *testing.T, s suite) {
 	}
 	if len(seen) == 0 || seen[len(seen)-1] != want {
 		t.Errorf("progress %+v, want it to end with %+v", seen, want)
+	}
+	if received != want.Bytes {
+		t.Errorf("received %d bytes, want all %d", received, want.Bytes)
+	}
+	pin(t, s.Node, there, pinset.PinOptions{Name: "here", Received: receive, Had: want.Bytes})
+	if received != 0 {
+		t.Errorf("received %d bytes of what is here", received)
 	}
 	for i := 1; i < len(seen); i++ {
 		if seen[i].Blocks < seen[i-1].Blocks || seen[i].Bytes < seen[i-1].Bytes {

@@ -111,6 +111,7 @@ type Member struct {
 	Used      uint64 // bytes of what it placed
 	Queued    uint64 // items that wait
 	Pins      uint64 // live pins it knows
+	Traffic   string // how the limits of its line stand; "": there are none
 }
 
 // Frame is a part of an answer.
@@ -144,6 +145,7 @@ type member struct {
 	Used    uint64   `cbor:"used,omitempty"`
 	Queued  uint64   `cbor:"queued,omitempty"`
 	Pins    uint64   `cbor:"pins,omitempty"`
+	Traffic string   `cbor:"line,omitempty"`
 }
 
 // local is a pinset.Local; times are Unix milliseconds.
@@ -174,7 +176,7 @@ func (f Frame) Encode() ([]byte, error) {
 	if m := f.Member; m != nil {
 		w.Member = &member{
 			Version: clean(m.Version), IPFS: []byte(m.IPFS.Peer), Agent: clean(m.IPFS.Agent), Error: clean(m.IPFSError),
-			Used: m.Used, Queued: m.Queued, Pins: m.Pins,
+			Used: m.Used, Queued: m.Queued, Pins: m.Pins, Traffic: clean(m.Traffic),
 		}
 		for _, a := range m.IPFS.Addresses[:min(len(m.IPFS.Addresses), maxAddrs)] {
 			w.Member.Addrs = append(w.Member.Addrs, clean(a))
@@ -236,7 +238,7 @@ func ParseFrame(b []byte) (Frame, error) {
 
 func (w *member) open() (Member, error) {
 	m := Member{
-		Version: clean(w.Version), IPFSError: clean(w.Error), Used: w.Used, Queued: w.Queued, Pins: w.Pins,
+		Version: clean(w.Version), IPFSError: clean(w.Error), Used: w.Used, Queued: w.Queued, Pins: w.Pins, Traffic: clean(w.Traffic),
 		IPFS: pinset.NodeID{Agent: clean(w.Agent)},
 	}
 	if len(w.IPFS) > 0 {

@@ -49,6 +49,10 @@ func LaneFor(p pinset.Priority, fresh, binding bool) Lane {
 	return l
 }
 
+// MayWait says whether what is in the lane can wait for the hours in which much is
+// fetched: all but new pins that count, and what nobody was found for.
+func (l Lane) MayWait() bool { return l != Urgent && l != Fresh && l != Waiting }
+
 // counts says whether best-effort copies leave room for what is in the lane.
 func (l Lane) counts() bool { return l <= Bulk }
 
@@ -78,6 +82,7 @@ type Job struct {
 	Held    bool            // and the node confirmed it
 	Binding bool
 	Refused bool // waits for room
+	Put     bool // waits for what the line allows
 	Suspect bool // the node did not list it in a sweep
 	Again   bool // changed while somebody worked on it
 }
@@ -108,6 +113,7 @@ type Queue struct {
 	ahead   uint64 // bytes wanted by ready jobs that count
 	waiting int    // ready jobs
 	room    uint64 // bytes that were free when those who wait for room were last woken
+	line    uint64 // the same of what the line allows
 	slots   slots
 }
 
@@ -155,6 +161,9 @@ func (q *Queue) Ahead() uint64 { return q.ahead }
 func (q *Queue) Place(j *Job, now, due time.Time) {
 	q.Lift(j)
 	if due.After(now) {
+		if most := now.Add(longest / 2); due.After(most) {
+			due = most // a look that changes nothing costs little
+		}
 		j.phase, j.due = later, due.UnixMilli()
 		heap.Push(&q.later, j)
 		return
@@ -247,6 +256,23 @@ func (q *Queue) WakeRefused(room uint64, now time.Time) {
 			return true
 		})
 	}
+}
+
+// WakePut makes jobs ready that wait for what the line allows, as many as it allows
+// now. When that is no more than before it costs nothing.
+func (q *Queue) WakePut(left uint64, now time.Time) {
+	grown := left > q.line
+	q.line = left
+	if !grown {
+		return
+	}
+	q.Hurry(now, func(j *Job) bool {
+		if !j.Put || left == 0 {
+			return false
+		}
+		left -= min(left, max(j.Need, 1))
+		return true
+	})
 }
 
 type laterHeap []*Job

@@ -28,10 +28,10 @@ func TestQueueKeepsItsSums(t *testing.T) {
 			j := q.Get(k)
 			q.Lift(j)
 			j.Lane, j.Party, j.Need = Lane(rng.IntN(int(Lanes))), fmt.Sprint(rng.IntN(4)), uint64(rng.IntN(100))
-			j.Refused, j.Binding = rng.IntN(2) == 0, rng.IntN(2) == 0
+			j.Refused, j.Binding, j.Put = rng.IntN(2) == 0, rng.IntN(2) == 0, rng.IntN(2) == 0
 			q.Place(j, now, now.Add(time.Duration(rng.IntN(20)-10)*time.Second))
 		case 2:
-			if s := q.Start(now, rng.IntN(4) > 0); s != nil {
+			if s := q.Start(now, Gate(rng.IntN(3))); s != nil {
 				if s.Job.phase != busy {
 					t.Fatalf("step %d: picked %+v", step, s.Job)
 				}
@@ -59,6 +59,7 @@ func TestQueueKeepsItsSums(t *testing.T) {
 				t.Fatalf("step %d: due at %v, it is %v", step, next, now)
 			}
 			q.WakeRefused(uint64(rng.IntN(300)), now)
+			q.WakePut(uint64(rng.IntN(300)), now)
 		}
 		checkQueue(t, q, running)
 	}
@@ -67,7 +68,7 @@ func TestQueueKeepsItsSums(t *testing.T) {
 	}
 	q.Due(now.Add(time.Hour))
 	for range 100 {
-		if s := q.Start(now, true); s != nil {
+		if s := q.Start(now, Open); s != nil {
 			q.End(s)
 		}
 	}
@@ -126,7 +127,7 @@ func TestQueueForgetsPlacesThatWereLeft(t *testing.T) {
 		t.Errorf("%d places for two jobs", n)
 	}
 	for _, want := range []*Job{other, j, nil} {
-		s := q.Start(start, true)
+		s := q.Start(start, Open)
 		if want == nil && s == nil {
 			break
 		}
@@ -153,7 +154,7 @@ func TestPartiesTakeTurns(t *testing.T) {
 	q.add("some", Fresh, 10)
 	got := map[string]int{}
 	for range 30 {
-		s := q.Start(start, true)
+		s := q.Start(start, Open)
 		q.Moves(s, start)
 		q.End(s)
 		got[s.party]++
@@ -170,7 +171,7 @@ func TestPartiesShareTheSlots(t *testing.T) {
 	q.add("quick", Fresh, 1000)
 	slow := 0
 	for range 900 {
-		s := q.Start(start, true)
+		s := q.Start(start, Open)
 		if s == nil {
 			t.Fatal("no slot")
 		}
@@ -220,7 +221,7 @@ func TestPrioritiesHaveTheirOrder(t *testing.T) {
 	q.add("", Urgent, 3)
 	var got [Lanes]int
 	for i := range 100 {
-		s := q.Start(start, true)
+		s := q.Start(start, Open)
 		q.Moves(s, start)
 		q.End(s)
 		got[s.Job.Lane]++
@@ -242,7 +243,7 @@ func TestSlotsLimitWhatMoves(t *testing.T) {
 		var trying, moving []*Slot
 		most := 0
 		for range 2000 {
-			for s := q.Start(now, true); s != nil; s = q.Start(now, true) {
+			for s := q.Start(now, Open); s != nil; s = q.Start(now, Open) {
 				trying = append(trying, s)
 			}
 			now = now.Add(50 * time.Millisecond)
@@ -260,6 +261,44 @@ func TestSlotsLimitWhatMoves(t *testing.T) {
 		}
 		if most > 9 { // one from each end of the lane
 			t.Errorf("data after %s: %d fetches move at one time, at most 8 may", wait, most)
+		}
+	}
+}
+
+// What may wait does when the gate is not open, and nothing else.
+func TestGates(t *testing.T) {
+	for gate, want := range map[Gate]int{Shut: 1, Calm: 4, Open: int(Lanes)} {
+		q := New(Limits{Moving: 100, Seeking: 100, Looking: 100})
+		for l := range Lanes {
+			q.add("", l, 1)
+		}
+		n := 0
+		for s := q.Start(start, gate); s != nil; s = q.Start(start, gate) {
+			n++
+			if q.Moves(s, start); gate == Calm && s.Job.Lane != Release && s.Job.Lane.MayWait() {
+				t.Errorf("started from the lane %s", s.Job.Lane)
+			}
+		}
+		if n != want {
+			t.Errorf("gate %d: %d started, want %d", gate, n, want)
+		}
+	}
+}
+
+// What was put off comes when the line allows more, as much as it allows.
+func TestPutOffComesWhenTheLineAllowsMore(t *testing.T) {
+	q := New(Limits{Moving: 1})
+	for i, far := range []time.Duration{time.Hour, 40 * 24 * time.Hour, 2 * time.Hour} {
+		j := q.Get(fmt.Sprint(i))
+		j.Put, j.Need = true, 10
+		q.Place(j, start, start.Add(far))
+	}
+	if _, some := q.Due(start); !some || q.Ready() != 0 {
+		t.Errorf("%d ready of what was put off, for however long", q.Ready())
+	}
+	for _, step := range []struct{ left, ready int }{{0, 0}, {15, 2}, {15, 2}, {10, 2}, {11, 3}} {
+		if q.WakePut(uint64(step.left), start); q.Ready() != step.ready {
+			t.Errorf("%d bytes are left and %d ready, want %d", step.left, q.Ready(), step.ready)
 		}
 	}
 }

@@ -150,16 +150,24 @@ func (s *slots) learn(t *Slot, now time.Time, moved bool) {
 	c.old += (outcome - c.old) / 8
 }
 
-// Start lifts the job whose turn it is, if there is a slot for it; nil: none. Without
-// fetches only looks start.
-func (q *Queue) Start(now time.Time, fetches bool) *Slot {
+// Gate says which fetches may start.
+type Gate uint8
+
+const (
+	Shut Gate = iota // none, only looks
+	Calm             // none that may wait
+	Open
+)
+
+// Start lifts the job whose turn it is, if there is a slot for it; nil: none.
+func (q *Queue) Start(now time.Time, gate Gate) *Slot {
 	s := &q.slots
 	if s.runs[Looking] < s.limits.Looking {
 		if j := q.next(Release, Looking, true, nil); j != nil {
 			return q.begin(j, &Slot{began: now}, Looking)
 		}
 	}
-	if !fetches {
+	if gate == Shut {
 		return nil
 	}
 	s.picks++
@@ -169,6 +177,9 @@ func (q *Queue) Start(now time.Time, fetches bool) *Slot {
 			continue
 		}
 		for _, l := range s.order() {
+			if gate == Calm && l.MayWait() {
+				continue
+			}
 			fit := func(j *Job) bool { return doubt || j.turn > s.lost }
 			if j := q.next(l, Moving, newest, fit); j != nil {
 				return q.begin(j, &Slot{began: now, kind: s.kindOf(newest, j)}, Trying)
