@@ -143,9 +143,8 @@ type Report struct {
 
 // Usage of this peer's IPFS node.
 type Usage struct {
-	Used    uint64 // bytes of what pinfold placed
-	Queued  uint64 // items that wait
-	Traffic string // how the limits of its line stand; "": there are none
+	Used, Queued uint64 // bytes of what pinfold placed; items that wait
+	Traffic      string // how the limits of its line stand; "": there are none
 }
 
 // Adder is the IPFS node's role of that name; see ipfsclient.Adder.

@@ -50,8 +50,7 @@ func (c *Cluster) recorded(id peer.ID) peerRow {
 		}
 		return p
 	}
-	p.Name, p.State, p.Tags, p.Domains, p.Lent, p.Phi = m.Name, m.State.String(), m.Tags, m.Domains, m.Lent, m.Phi
-	p.InPerDay = m.InPerDay
+	p.Name, p.State, p.Tags, p.Domains, p.Lent, p.Phi, p.InPerDay = m.Name, m.State.String(), m.Tags, m.Domains, m.Lent, m.Phi, m.InPerDay
 	sum := c.sums()
 	p.IPFS.Peer, p.Share, p.Twins = m.IPFSPeer, sum.share(m), sum.twins.With(id)
 	return p
@@ -59,8 +58,7 @@ func (c *Cluster) recorded(id peer.ID) peerRow {
 
 // told takes what the member itself has just said.
 func (p *peerRow) told(m ask.Member) {
-	p.Version, p.Used, p.Pins, p.Queued, p.IPFSError = m.Version, m.Used, m.Pins, m.Queued, m.IPFSError
-	p.Traffic = m.Traffic
+	p.Version, p.Used, p.Pins, p.Queued, p.IPFSError, p.Traffic = m.Version, m.Used, m.Pins, m.Queued, m.IPFSError, m.Traffic
 	if m.IPFS.Peer != "" {
 		p.IPFS = m.IPFS
 	}

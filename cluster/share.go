@@ -21,8 +21,7 @@ const (
 // begins with a small part and doubles it each time when everything has come, or has
 // had its time.
 func (c *Cluster) keepShare(ctx context.Context) error {
-	last := c.cfg.Now() // of a change: the process before may have made one
-	every := growEvery
+	last, every := c.cfg.Now(), growEvery // last change: the process before may have made one
 	for {
 		if err := pause(ctx, every); err != nil {
 			return err
