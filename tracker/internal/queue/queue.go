@@ -160,10 +160,10 @@ func (q *Queue) Ahead() uint64 { return q.ahead }
 // Place puts a job that nobody works on into its lane, at due or at once.
 func (q *Queue) Place(j *Job, now, due time.Time) {
 	q.Lift(j)
+	if j.Put && due.After(now.Add(longest/2)) {
+		due = now.Add(longest / 2) // months may be used up; a look that changes nothing costs little
+	}
 	if due.After(now) {
-		if most := now.Add(longest / 2); due.After(most) {
-			due = most // a look that changes nothing costs little
-		}
 		j.phase, j.due = later, due.UnixMilli()
 		heap.Push(&q.later, j)
 		return
@@ -207,7 +207,7 @@ func (q *Queue) Drop(j *Job) {
 	}
 }
 
-// longest is more than anything is put off.
+// longest is more than anything is put off for, but by the rules of the line.
 const longest = 24 * time.Hour
 
 // Due moves what is due into its lane and returns when the next one will be.
