@@ -2,11 +2,10 @@ package cli
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/pinfold/pinfold/pinset"
+	"github.com/pinfold/pinfold/cli/internal/words"
 )
 
 func stateInfoCommand() *cli.Command {
@@ -24,7 +23,8 @@ func stateInfoCommand() *cli.Command {
 			if c.Bool("json") {
 				return printJSON(c, info)
 			}
-			return printState(c, info)
+			words.State(c.App.Writer, info)
+			return nil
 		},
 	})
 }
@@ -53,35 +53,4 @@ func stateCompactCommand() *cli.Command {
 			return err
 		},
 	})
-}
-
-func printState(c *cli.Context, info pinset.StateInfo) error {
-	out := c.App.Writer
-	fmt.Fprintf(out, "epoch    %d\n", info.Epoch)
-	if info.Genesis != "" {
-		fmt.Fprintf(out, "genesis  %s\n", info.Genesis)
-	}
-	fmt.Fprintf(out, "deltas   %d since then, %d folded\npins     %d\ndisk     %s\n",
-		info.Blocks, info.Folded, info.Pins, pinset.FormatSize(info.Bytes))
-	if info.Closing == nil {
-		return nil
-	}
-	n := len(info.Closing.Sealed) + len(info.Closing.Waiting)
-	switch {
-	case len(info.Closing.Acked) == 0:
-		fmt.Fprintf(out, "next     %d of %d members have sealed\n", len(info.Closing.Sealed), n)
-	default:
-		fmt.Fprintf(out, "next     %d of %d members have everything\n", len(info.Closing.Acked), len(info.Closing.Sealed))
-	}
-	if len(info.Closing.Waiting) > 0 {
-		var names []string
-		for _, p := range info.Closing.Waiting {
-			names = append(names, p.Name)
-		}
-		fmt.Fprintf(out, "waits    for %s\n", strings.Join(names, ", "))
-	}
-	if info.Closing.Trouble != "" {
-		fmt.Fprintf(out, "trouble  %s\n", info.Closing.Trouble)
-	}
-	return nil
 }

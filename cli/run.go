@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/pinfold/pinfold/cli/internal/typed"
 	"github.com/pinfold/pinfold/pinset"
 )
 
@@ -37,7 +38,7 @@ func Main() int {
 // Run runs one command line and returns its exit code.
 func Run(ctx context.Context, args []string, s Streams) int {
 	a := app(s)
-	err := a.RunContext(ctx, permute(a, args))
+	err := a.RunContext(ctx, typed.Order(a, args))
 	if err == nil {
 		return 0
 	}
@@ -110,7 +111,7 @@ func wanted(c *cli.Context, text string) string {
 		return text
 	}
 	want := "yes or no: true, false"
-	switch lookup(slices.Concat(c.Command.Flags, c.App.Flags), "--"+found[2]).(type) {
+	switch typed.Flag(slices.Concat(c.Command.Flags, c.App.Flags), "--"+found[2]).(type) {
 	case *cli.IntFlag:
 		want = "a whole number"
 	case *cli.DurationFlag:

@@ -1,4 +1,3 @@
-// Package words puts what the API tells into words for people.
 package words
 
 import (

@@ -3,6 +3,8 @@ package cli
 import (
 	"strings"
 	"testing"
+
+	"github.com/pinfold/pinfold/cli/internal/typed"
 )
 
 func TestFlagsMayStandBehindArguments(t *testing.T) {
@@ -27,7 +29,7 @@ func TestFlagsMayStandBehindArguments(t *testing.T) {
 		{"pinfold pin rm add", "pinfold pin rm add"},
 		{"pinfold status --no-such CID", "pinfold status --no-such CID"},
 	} {
-		if got := strings.Join(permute(a, strings.Fields(tc.in)), " "); got != tc.want {
+		if got := strings.Join(typed.Order(a, strings.Fields(tc.in)), " "); got != tc.want {
 			t.Errorf("%q: got %q, want %q", tc.in, got, tc.want)
 		}
 	}

@@ -1,4 +1,6 @@
-package cli
+// Package typed reads command lines as people type them, for a library that is
+// stricter about the order of words.
+package typed
 
 import (
 	"slices"
@@ -7,10 +9,10 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// permute moves flags before the arguments, so that `pin add CID --name N` and
+// Order moves flags before the arguments, so that `pin add CID --name N` and
 // `status --json` work as people type them: the library wants each flag right
 // behind the command that owns it. Everything after "--" stays as it is.
-func permute(a *cli.App, args []string) []string {
+func Order(a *cli.App, args []string) []string {
 	if len(args) == 0 {
 		return args
 	}
@@ -88,7 +90,8 @@ func flagName(word string) string {
 	return name
 }
 
-func lookup(flags []cli.Flag, word string) cli.Flag {
+// Flag is the one that a word names, nil if none is.
+func Flag(flags []cli.Flag, word string) cli.Flag {
 	for _, f := range flags {
 		if slices.Contains(f.Names(), flagName(word)) {
 			return f
@@ -97,12 +100,12 @@ func lookup(flags []cli.Flag, word string) cli.Flag {
 	return nil
 }
 
-func has(flags []cli.Flag, word string) bool { return lookup(flags, word) != nil }
+func has(flags []cli.Flag, word string) bool { return Flag(flags, word) != nil }
 
 func takesValue(flags []cli.Flag, word string) bool {
 	if strings.Contains(word, "=") {
 		return false
 	}
-	f, ok := lookup(flags, word).(cli.DocGenerationFlag)
+	f, ok := Flag(flags, word).(cli.DocGenerationFlag)
 	return ok && f.TakesValue()
 }
