@@ -44,7 +44,9 @@ func (t *Tracker) gather(ctx context.Context, r *run, last *gathered, fetched bo
 		return nil, err
 	}
 	g.entry = g.stored
-	if err = t.askState(ctx, g); err != nil {
+	if t.stands(r, last, g) {
+		g.pins, g.want, g.holders = last.pins, last.want, last.holders
+	} else if err = t.askState(ctx, g); err != nil { // also before a copy goes: it may be pinned again by now
 		return nil, err
 	}
 	g.claims = len(g.pins)
@@ -64,7 +66,7 @@ func (t *Tracker) gather(ctx context.Context, r *run, last *gathered, fetched bo
 	if err = t.askLedgers(ctx, g); err != nil {
 		return nil, err
 	}
-	if g.want.extent > nothing || g.entry.Interim > nothing {
+	if g.holders == nil && (g.want.extent > nothing || g.entry.Interim > nothing) {
 		g.holders = holdersOf(g.view, g.pins)
 	}
 	t.measure(ctx, r, g)
@@ -73,6 +75,17 @@ func (t *Tracker) gather(ctx context.Context, r *run, last *gathered, fetched bo
 		g.line = t.deps.Traffic.may(time.Now(), r, r.ask(g.entry, g.want))
 	}
 	return g, nil
+}
+
+// stands says whether what the round before has read of an item's pins is good
+// enough: all that is held is wanted, and nothing was heard to have changed since.
+func (t *Tracker) stands(r *run, last, g *gathered) bool {
+	if last == nil || last.view != g.view || last.want.extent < max(g.entry.held(), g.entry.Interim, oneBlock) {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !r.slot.Job.Again
 }
 
 // askState reads the pins and what of them is wanted here.
