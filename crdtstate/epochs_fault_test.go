@@ -3,6 +3,7 @@ package crdtstate_test
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,6 +36,16 @@ func epochFault(t *testing.T, point string, nth int) {
 			c.stop(p)
 		}
 	}()
+	victim := c.peers[1]
+	var hit atomic.Int64
+	var armed, failed atomic.Bool
+	victim.disk.Fail = func(at string) error {
+		if armed.Load() && at == point && hit.Add(1) == int64(nth) {
+			failed.Store(true)
+			return errFault
+		}
+		return nil
+	}
 	for _, p := range c.peers {
 		c.start(p)
 		if p.n > 0 {
@@ -45,16 +56,7 @@ func epochFault(t *testing.T, point string, nth int) {
 		}
 		c.sync(p, c.peers[0])
 	}
-	victim, hit, failed := c.peers[1], 0, false
-	victim.disk.Fail = func(at string) error {
-		if at == point {
-			if hit++; hit == nth {
-				failed = true
-				return errFault
-			}
-		}
-		return nil
-	}
+	armed.Store(true)
 	c.peers[0].state.Compact()
 	for range 30 {
 		for _, p := range c.peers {
@@ -63,8 +65,7 @@ func epochFault(t *testing.T, point string, nth int) {
 		c.sync(c.peers[0], victim)
 		c.sync(c.peers[2], victim)
 		c.sync(c.peers[0], c.peers[2])
-		if failed { // it writes on for a moment, then it dies
-			failed, victim.disk.Fail = false, nil
+		if failed.Swap(false) { // it writes on for a moment, then it dies
 			c.write(victim)
 			c.stop(victim)
 			c.start(victim)
@@ -72,7 +73,7 @@ func epochFault(t *testing.T, point string, nth int) {
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
 	}
-	if hit < nth {
+	if hit.Load() < int64(nth) {
 		t.Fatalf("%s never happened", point)
 	}
 	c.settle()
