@@ -25,7 +25,7 @@ import (
 //	lock              held while a daemon runs
 //	ledger/           what this daemon placed at its IPFS node
 //	ipfs/             the embedded IPFS node
-//	clusters/ID/      founding record, secret, where members were found, state/, members/
+//	clusters/ID/      founding record, secret, where members were found, ports, state/, members/
 type Dir string
 
 func (d Dir) path(parts ...string) string {

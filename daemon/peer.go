@@ -79,6 +79,8 @@ func (d *Daemon) joinParts(ctx context.Context, p *peerOf, notes ds.Datastore) e
 	if err != nil {
 		return err
 	}
+	asked := cfg.Listen
+	cfg.Listen = p.dir.samePorts(asked)
 	if err := checkPorts("network.listen", cfg.Listen); err != nil {
 		return err
 	}
@@ -94,6 +96,9 @@ func (d *Daemon) joinParts(ctx context.Context, p *peerOf, notes ds.Datastore) e
 		return portTaken("network.listen", err)
 	}
 	d.closers.push("network", p.network.Close)
+	if err := p.dir.savePorts(asked, p.network.Listening()); err != nil {
+		d.log.Warn("keep the ports for the next start", "err", err)
+	}
 	serves := p.serves
 	d.node.serves.Store(&serves)
 	feed := p.state.Subscribe()

@@ -101,6 +101,9 @@ func (n *Network) ID() peer.ID { return n.cfg.Key.ID() }
 // Addrs returns the addresses this peer can be reached at, as far as it knows.
 func (n *Network) Addrs() []ma.Multiaddr { return n.host.Addrs() }
 
+// Listening returns where it listens, with the ports that the machine chose for 0.
+func (n *Network) Listening() []ma.Multiaddr { return n.host.Network().ListenAddresses() }
+
 // Book returns the addresses of all members that are known, this peer left out:
 // what the next run's Bootstrap should be.
 func (n *Network) Book() []peer.AddrInfo {
