@@ -135,7 +135,7 @@ func (b *book) dialled(p peer.ID, err error) {
 			r.attempts, r.err, r.next = 0, "", time.Time{}
 			return
 		}
-		r.err = err.Error()
+		r.err = dialFault(err)
 		wait := min(firstRetry<<min(r.attempts, 20), lastRetry)
 		r.attempts++
 		r.next = time.Now().Add(wait/2 + rand.N(wait))
