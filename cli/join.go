@@ -71,7 +71,7 @@ func join(c *cli.Context, invite string) error {
 	var give uint64
 	if text, ok := flags["give"]; ok {
 		if give, err = pinset.ParseSize(text); err != nil {
-			return err
+			return fmt.Errorf("--give: %w", err)
 		}
 	}
 	out := c.App.Writer

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -80,9 +79,9 @@ const maxReceipt = 32 << 20
 func readReceipt(c *cli.Context, name string) (doc pinset.SignedReceipt, err error) {
 	in := c.App.Reader
 	if name != "-" {
-		f, err := os.Open(name)
+		f, err := openFile("receipt", name, pinset.KindInvalid)
 		if err != nil {
-			return doc, pinset.Wrap(pinset.KindInvalid, err, "read receipt")
+			return doc, err
 		}
 		defer f.Close()
 		in = f

@@ -209,3 +209,17 @@ func arguments(c *cli.Context, min, max int) ([]string, error) {
 	return nil, pinset.Invalid("%s: %s given", fullName(c), counted(len(args), "argument")).
 		WithHint("usage: %s %s", fullName(c), c.Command.ArgsUsage)
 }
+
+// openFile opens a file that a command reads, and fails with kind where it cannot be
+// opened. A directory is none, which the system says only of the first read.
+func openFile(what, name string, kind pinset.Kind) (*os.File, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, pinset.Wrap(kind, err, "read %s", what)
+	}
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		f.Close()
+		return nil, pinset.Invalid("read %s: %s is a directory", what, name)
+	}
+	return f, nil
+}

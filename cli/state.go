@@ -80,7 +80,11 @@ func exportError(path string, err error) error {
 	if errors.Is(err, os.ErrExist) {
 		return pinset.Errorf(pinset.KindConflict, "write %s: it is there already", path).WithHint("choose another name")
 	}
-	return pinset.Wrap(pinset.KindOf(err), err, "write %s", path)
+	kind := pinset.KindOf(err)
+	if errors.Is(err, os.ErrNotExist) {
+		kind = pinset.KindNotFound // the directory it should be in
+	}
+	return pinset.Wrap(kind, err, "write %s", path)
 }
 
 func writeLines(c *cli.Context, api *client.Client, out io.Writer) error {
@@ -100,23 +104,25 @@ func stateImport(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	var f *os.File
+	if args[0] != "-" {
+		if f, err = openFile("export", args[0], pinset.KindNotFound); err != nil {
+			return err
+		}
+		defer f.Close()
+	}
 	api, err := connect(c)
 	if err != nil {
 		return err
 	}
 	o := pinset.ImportOptions{DryRun: c.Bool("dry-run"), Replace: c.Bool("replace")}
-	if args[0] == "-" {
+	if f == nil {
 		out, err := api.Import(c.Context, c.App.Reader, o)
 		if err != nil {
 			return err
 		}
 		return printImport(c, out)
 	}
-	f, err := os.Open(args[0])
-	if err != nil {
-		return pinset.Wrap(pinset.KindNotFound, err, "read export")
-	}
-	defer f.Close()
 	if !o.DryRun && !c.Bool("partial") {
 		check, err := importFile(c, api, f, pinset.ImportOptions{DryRun: true, Replace: o.Replace})
 		if err != nil {
