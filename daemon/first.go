@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"reflect"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -33,10 +34,12 @@ func (o Options) settle(ctx context.Context) (Config, error) {
 		return cfg, err
 	}
 	keep := Defaults() // what the file will hold: itself and the decisions
+	var there *Config  // what it holds now; nil: there is none
 	if _, err := os.Stat(o.Dir.Config()); err == nil {
 		if keep, _, err = Load(o.Dir.Config(), nil); err != nil {
 			return cfg, err
 		}
+		there = new(keep)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return cfg, err
 	}
@@ -70,8 +73,8 @@ func (o Options) settle(ctx context.Context) (Config, error) {
 		}
 		keep.IPFS.Node, decided = cfg.IPFS.Node, true
 	}
-	if !decided {
-		return cfg, nil
+	if !decided || there != nil && reflect.DeepEqual(*there, keep) {
+		return cfg, nil // and what its owner wrote into the file stays as it is
 	}
 	return cfg, pinset.Wrap(pinset.KindUnavailable, Save(o.Dir.Config(), keep), "write %s", o.Dir.Config())
 }

@@ -40,3 +40,26 @@ func TestAKuboFoundByTheEnvironmentIsRemembered(t *testing.T) {
 		t.Errorf("node %q at %q, %v; want the Kubo at %s", cfg.IPFS.Node, cfg.IPFS.API, err, api)
 	}
 }
+
+// Whoever starts the peer with --give each time keeps the comments in the file.
+func TestAFlagThatChangesNothingLeavesTheFileAlone(t *testing.T) {
+	dir := daemon.Dir(t.TempDir())
+	mine := "version = 1\nname = \"attic\"\ngive = \"1GB\" # until the new disk is here\n\n[ipfs]\nnode = \"embedded\"\n"
+	if err := os.WriteFile(dir.Config(), []byte(mine), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		give string
+		same bool
+	}{{"1GB", true}, {"2GB", false}} {
+		_, _ = daemon.Init(t.Context(), daemon.Options{Dir: dir, Flags: map[string]string{"give": tc.give}}, "") // the second is refused, having settled
+		got, err := os.ReadFile(dir.Config())
+		if err != nil || (string(got) == mine) != tc.same {
+			t.Errorf("--give %s: %v, the file is\n%s", tc.give, err, got)
+		}
+	}
+	cfg, _, err := daemon.Load(dir.Config(), nil)
+	if err != nil || cfg.Give != 2e9 {
+		t.Errorf("give is %d, %v; want 2 GB", cfg.Give, err)
+	}
+}
