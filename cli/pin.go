@@ -22,7 +22,8 @@ func pinCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			command(&cli.Command{
 				Name: "add", Usage: "keep CIDs", ArgsUsage: "CID [CID …]",
-				Description: "Returns when the pin is safe on this peer's disk; copies are made from then on (see `pinfold status CID`).",
+				Description: "Returns when the pin is safe on this peer's disk; copies are made from then on (see `pinfold status CID`).\n" +
+					"What is pinned already is kept as the flags say now: without --name it has no name, without --replication the cluster's.",
 				Flags: append(pinFlags(), &cli.BoolFlag{Name: "direct", Usage: "keep the one block only, not what it links to"},
 					&cli.BoolFlag{Name: "adopt", Usage: "hand your own pin of it at this machine's IPFS node over to the cluster, which then lets it go as it lets go of its own"},
 					&cli.StringFlag{Name: "wait", Usage: "return when `HOW` many members know it (seen:2) or hold it (pinned:3; pinned: as many as it must have)"},

@@ -318,7 +318,7 @@ func (c *call) authorise(known bool) error {
 		return pinset.Wrap(pinset.KindUnauthorised, err, "authorise")
 	case !given && !public:
 		return pinset.Errorf(pinset.KindUnauthorised, "%s %s needs a token", c.r.Method, c.r.URL.Path).
-			WithHint("send Authorization: Bearer TOKEN; the daemon keeps an admin token in its directory")
+			WithHint("send Authorization: Bearer TOKEN (pinfold --token TOKEN); the daemon keeps an admin token in its directory")
 	case known && !public && !c.grant.Has(c.route.scope):
 		return forbidden("%s may not %s %s: it needs scope %s, and has %v", user(c.grant), c.route.method, c.route.path, c.route.scope, c.grant.Scopes).
 			WithHint("use a token with scope %s", c.route.scope)
