@@ -128,6 +128,6 @@ func namesOf(c *cli.Context, api *client.Client) func(peer.ID) string {
 		if name := known[id]; name != "" {
 			return name
 		}
-		return id.ShortString()
+		return id.String() // whole: one who left has no name here, and is looked for by it
 	}
 }
