@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pinfold/pinfold/httpapi/dialect"
@@ -64,8 +65,11 @@ func (s *Server) restore(c *call) error {
 	if !all && len(f.CIDs) == 0 && f.Name == "" && f.Since.IsZero() {
 		return pinset.Invalid("restore: which pins?").WithHint("give cids, name or since, or all=true")
 	}
-	if _, err := c.actsFor(); err != nil && f.Owned {
+	if _, err := c.actsFor(); err != nil {
 		return err
+	}
+	if !f.Owned && !c.grant.Has(pinset.ScopeAdmin) { // who may see all pins may pin for one owner
+		f.Owner, f.Owned = c.grant.Owner, true
 	}
 	cl, err := c.cluster()
 	if err != nil {
@@ -86,8 +90,12 @@ func (s *Server) merges(c *call) error {
 	if err != nil {
 		return err
 	}
+	owner, only := c.onlyOwner()
 	out := make([]dialect.Merge, len(merges))
 	for i, m := range merges {
+		if only {
+			m.Contested = slices.DeleteFunc(slices.Clone(m.Contested), func(o pinset.Contest) bool { return o.Owner != owner })
+		}
 		out[i] = dialect.NewMerge(m)
 	}
 	return c.json(out)

@@ -46,6 +46,13 @@ func TestThePastOverTheWire(t *testing.T) {
 	if n := len(all(t, c.Restore(t.Context(), pinset.RemovedFilter{Name: "news/*"}))); n != 2 || len(s.pins) != 2 {
 		t.Errorf("restored %d, there are %d", n, len(s.pins))
 	}
+	both := pinset.RemovedFilter{CIDs: []cid.Cid{testCID("other"), testCID("hers")}}
+	if got := all(t, client.New(s.tcp, "pinner").Restore(t.Context(), both)); len(got) != 1 || got[0].Owner != "" {
+		t.Errorf("a token without an owner restores %+v, want the one that is nobody's", got)
+	}
+	if got := all(t, client.New(s.tcp, "admin").Restore(t.Context(), both)); len(got) != 2 {
+		t.Errorf("an admin restores %d, want both", len(got))
+	}
 	for _, err := range client.New(s.tcp, "reader").Restore(t.Context(), pinset.RemovedFilter{}) {
 		if pinset.KindOf(err) != pinset.KindForbidden {
 			t.Errorf("a reader restores: %v", err)
@@ -55,5 +62,10 @@ func TestThePastOverTheWire(t *testing.T) {
 		Contested: []pinset.Contest{{CID: testCID("other"), Owner: "alice", Kept: true, Winner: testPeer("bob"), Others: []peer.ID{testPeer("self")}}}, More: 1}}
 	if got, err := c.Merges(t.Context()); err != nil || cmp.Diff(s.merged, got, same) != "" {
 		t.Errorf("merges: %v\n%s", err, cmp.Diff(s.merged, got, same))
+	}
+	s.merged[0].Contested = append(s.merged[0].Contested, pinset.Contest{CID: testCID("news/a"), Winner: testPeer("bob")})
+	got, err := client.New(s.tcp, "alice").Merges(t.Context())
+	if err != nil || len(got) != 1 || len(got[0].Contested) != 1 || got[0].Contested[0].Owner != "alice" {
+		t.Errorf("who is bound to an owner sees of the merges %+v, %v", got, err)
 	}
 }
