@@ -242,6 +242,9 @@ func (s *State) decide() (compaction.Decision, *view) {
 	c := &s.closing
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(c.cut) > 0 && c.cut[0].Epoch != number+1 { // it began, though the disk did not say so
+		c.cut, c.asked, c.began = nil, false, time.Now()
+	}
 	v := compaction.View{
 		Self: s.self, Epoch: number, Book: &c.book, Due: c.asked || due, Willing: c.began.IsZero() || time.Since(c.began) >= s.cfg.Rest,
 		Cut: c.cut, Root: c.root,

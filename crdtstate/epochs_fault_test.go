@@ -29,6 +29,58 @@ func TestEpochsThroughFaults(t *testing.T) {
 
 var errFault = errors.New("the disk fails")
 
+// An epoch begins, and the disk says that it failed. The peer goes on in that epoch,
+// and from there into the next one, without being started again.
+func TestEpochThatBeganUnanswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClub(t, 3, 1)
+		defer func() {
+			for _, p := range c.peers {
+				c.stop(p)
+			}
+		}()
+		for _, p := range c.peers {
+			c.start(p)
+			if p.n > 0 {
+				c.sync(p, c.peers[0])
+			}
+			if !c.member(p) {
+				t.Fatal("no member")
+			}
+			c.sync(p, c.peers[0])
+		}
+		victim := c.peers[1]
+		var failed atomic.Bool
+		victim.disk.Fail = func(at string) error {
+			if at == "after begin" && failed.CompareAndSwap(false, true) {
+				return errFault
+			}
+			return nil
+		}
+		for i := range 40 {
+			if i%20 == 0 {
+				c.peers[0].state.Compact()
+			}
+			for _, p := range c.peers {
+				c.write(p)
+			}
+			c.sync(c.peers[0], victim)
+			c.sync(c.peers[2], victim)
+			c.sync(c.peers[0], c.peers[2])
+			time.Sleep(6 * time.Second)
+			synctest.Wait()
+		}
+		if !failed.Load() {
+			t.Fatal("no epoch began")
+		}
+		c.settle()
+		c.verify(0, true)
+		if c.epochs < 2 {
+			t.Errorf("%d epochs began, want two", c.epochs)
+		}
+	})
+}
+
 func epochFault(t *testing.T, point string, nth int) {
 	c := newClub(t, 3, 1)
 	defer func() {
