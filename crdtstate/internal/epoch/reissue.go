@@ -66,20 +66,26 @@ func (e *Epoch) Reissue(old *Epoch, orphans []gate.Inspected) error {
 		if err != nil {
 			return err
 		}
+		more := 0
+		for _, el := range adds {
+			more += len(el.Key) + len(el.Value)
+		}
+		for _, t := range removals {
+			more += len(t.Key) + len(t.Id)
+		}
 		again := slices.ContainsFunc(adds, func(el *pb.Element) bool { return names[el.Key] })
-		if full := len(d.Elements) + len(d.Tombstones) + len(adds) + len(removals); again || full > reissueChanges || size > reissueBytes {
+		if full := len(d.Elements) + len(d.Tombstones) + len(adds) + len(removals); again || full > reissueChanges || size+more > reissueBytes {
 			if err := flush(); err != nil {
 				return err
 			}
 			clear(names)
 		}
+		size += more
 		for _, el := range adds {
-			size += len(el.Key) + len(el.Value)
 			names[el.Key] = true
 			d.Elements = append(d.Elements, &pb.Element{Key: el.Key, Value: el.Value})
 		}
 		for _, t := range removals {
-			size += len(t.Key) + len(t.Id)
 			if !slices.ContainsFunc(d.Tombstones, func(x *pb.Element) bool { return x.Key == t.Key && x.Id == t.Id }) {
 				d.Tombstones = append(d.Tombstones, t)
 			}
