@@ -26,11 +26,16 @@ func (t *Tracker) Adopt(ctx context.Context, c cid.Cid) error {
 	err = t.adopt(ctx, g, c)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	j.Party, j.Class = g.want.party, g.want.class
-	t.settle(j, outcome{entry: g.stored, at: time.Now().Add(t.cfg.Recheck)})
 	if err != nil {
+		t.putBack(j)
 		return pinset.Wrap(protectKind(err), err, "adopt %s", c)
 	}
+	j.Party, j.Class = g.want.party, g.want.class
+	out := outcome{entry: g.stored, at: time.Now().Add(t.cfg.Recheck)}
+	if g.stored.held() < g.stored.Want { // there was nothing to adopt: it is to be fetched
+		out.at = time.Time{}
+	}
+	t.settle(j, out)
 	return nil
 }
 

@@ -3,8 +3,11 @@ package tracker
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	ds "github.com/ipfs/go-datastore"
 
 	"github.com/pinfold/pinfold/ipfsclient/ipfsclienttest"
 	"github.com/pinfold/pinfold/pinset"
@@ -110,6 +113,50 @@ func TestAdoptThatFailsHalfway(t *testing.T) {
 		r.sets.unpin(c, "")
 		settle(time.Hour)
 		r.wantPinned(c, "")
+	})
+}
+
+// blind is a ledger that cannot be read for a while.
+type blind struct {
+	ds.Batching
+	on atomic.Bool
+}
+
+func (b *blind) Get(ctx context.Context, k ds.Key) ([]byte, error) {
+	if b.on.Load() {
+		return nil, errors.New("cannot be read")
+	}
+	return b.Batching.Get(ctx, k)
+}
+
+// A ledger that cannot be read says nothing: what is missing here stays named, and is
+// looked at again.
+func TestAdoptThatCannotReadTheLedger(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t)
+		store := &blind{Batching: r.store}
+		r.deps = func(d *Deps) { d.Ledger = store }
+		r.node = r.world.Node()
+		r.node.Break(ipfsclienttest.Faults{Before: ipfsclienttest.On(ipfsclienttest.Fail(errors.New("broken")), ipfsclienttest.OpPin)})
+		r.start()
+		defer r.stop()
+		c := testCID(1)
+		r.sets.pin(pinAt(c, "x"))
+		settle(time.Minute)
+		r.ledger.recent.mu.Lock()
+		r.ledger.recent.young, r.ledger.recent.old = map[key]entry{}, nil // much else was written since
+		r.ledger.recent.mu.Unlock()
+		store.on.Store(true)
+		if err := r.Adopt(t.Context(), c); err == nil {
+			t.Error("no error")
+		}
+		store.on.Store(false)
+		if got := r.exceptions(); len(got) != 1 {
+			t.Errorf("%d are named as missing, want 1", len(got))
+		}
+		r.node.Break(ipfsclienttest.Faults{})
+		settle(time.Minute)
+		r.wantStatus(c, pinset.StatusPinned)
 	})
 }
 
