@@ -123,6 +123,9 @@ func (f *Traffic) received(now time.Time, r *run, bytes uint64) budget.Answer {
 		f.promise(r, r.promised-min(r.promised, more))
 		r.received = bytes
 	}
+	if r.promised > 0 { // what is promised to it is kept, though others brought too much
+		rules.Day, rules.Month = 0, 0
+	}
 	return rules.Over(now, f.spent.Plus(now, f.reserved), r.received, r.bulk)
 }
 

@@ -253,3 +253,28 @@ func TestTrafficThatCannotBeReadIsNoStart(t *testing.T) {
 		t.Errorf("opened what cannot be read: %v", err)
 	}
 }
+
+// What is promised to a fetch is kept, also when another one, of which nobody knew
+// how large it is, brought more than was left beside.
+func TestAPromiseIsKept(t *testing.T) {
+	f := &Traffic{rules: func() Rules { return Rules{Day: 100} }}
+	now := time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)
+	known, unknown := &run{}, &run{}
+	for _, tc := range []struct {
+		what string
+		why  string
+		want bool // it may go on
+	}{
+		{"the one begins", f.reserve(now, known, budget.Ask{Need: 60}).Why, true},
+		{"the other begins", f.reserve(now, unknown, budget.Ask{}).Why, true},
+		{"the other brings what is left", f.received(now, unknown, 40).Why, true},
+		{"the other brings more", f.received(now, unknown, 41).Why, false},
+		{"the one brings a part", f.received(now, known, 30).Why, true},
+		{"the one brings nearly all", f.received(now, known, 59).Why, true},
+		{"the one brings more", f.received(now, known, 61).Why, false},
+	} {
+		if (tc.why == "") != tc.want {
+			t.Errorf("%s: %q", tc.what, tc.why)
+		}
+	}
+}
