@@ -20,12 +20,16 @@ import (
 
 // log is a history that a test writes.
 type log struct {
+	epoch   uint64
 	entries []Entry
 	after   map[[2]uint64]bool // later, earlier
 }
 
 func (l *log) History(_ context.Context, from Place) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
+		if from.Epoch != l.epoch {
+			from.Block = 0
+		}
 		for _, e := range l.entries[from.Block:] {
 			if !yield(e, nil) {
 				return
@@ -42,7 +46,7 @@ func (l *log) Known(context.Context, cid.Cid) (bool, error) { return true, nil }
 
 func (l *log) add(e Entry) {
 	e.At = uint64(len(l.entries))
-	e.Next = Place{Block: e.At + 1}
+	e.Next = Place{Epoch: l.epoch, Block: e.At + 1}
 	l.entries = append(l.entries, e)
 }
 
@@ -142,8 +146,8 @@ func TestRemovedPinsAreKeptForAWhile(t *testing.T) {
 func TestTheOldestGoFirst(t *testing.T) {
 	w := newWorld(t)
 	w.log.add(Entry{Author: "me"})
-	for range 3 {
-		w.log.add(Entry{Author: "ann", Gone: gone(1)})
+	for i := range uint64(3) {
+		w.log.add(Entry{Author: "ann", Seq: i, Gone: gone(1)})
 	}
 	w.take()
 	w.removed.count += maxGone - 2 // as if the first were large
@@ -188,6 +192,27 @@ func TestMergesAreTold(t *testing.T) {
 	w.open()
 	if diff := cmp.Diff(want, w.Merges(), same); diff != "" {
 		t.Errorf("after a restart (-want +got)\n%s", diff)
+	}
+}
+
+// In a new epoch the log begins anew: places of the old one say nothing there, and
+// what was carried over is not told again.
+func TestANewEpoch(t *testing.T) {
+	w := newWorld(t)
+	w.log.add(Entry{Author: "me"})
+	w.log.add(Entry{Author: "ann", Seq: 1, Gone: gone(3)})
+	w.log.add(Entry{Author: "ann", Seq: 2, Gone: gone(4)})
+	w.take()
+	w.log.epoch, w.log.entries = 1, nil
+	w.log.add(Entry{Author: "ann", Seq: 2, Gone: gone(4)})
+	w.log.add(Entry{Author: "bob", Beside: true, Set: []string{key(3)}}) // after ann's removal, which was folded
+	w.take()
+	if got := w.Merges(); len(got) != 0 {
+		t.Errorf("told as a merge: %+v", got)
+	}
+	want := []string{"value 4 by ann at 0", "value 3 by ann at 0"}
+	if diff := cmp.Diff(want, w.list()); diff != "" {
+		t.Errorf("removed (-want +got)\n%s", diff)
 	}
 }
 

@@ -153,6 +153,9 @@ func (a *Annals) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if e.Next.Epoch != a.at.Place.Epoch {
+			a.merges.forget()
+		}
 		a.at.Joined = a.at.Joined || e.Author == a.cfg.Self
 		if a.at.Joined {
 			if err := a.take(ctx, e); err != nil {

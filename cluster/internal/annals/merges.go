@@ -153,6 +153,13 @@ func (r *reports) repinned(ctx context.Context, h History, e Entry) ([]pinset.Co
 	return out, nil
 }
 
+// forget drops the removals that were remembered: in another epoch their places are
+// those of other deltas.
+func (r *reports) forget() {
+	clear(r.recent)
+	r.order = nil
+}
+
 // flush keeps the merge under way, if it is worth it, and ends it when it is quiet.
 func (r *reports) flush(ctx context.Context, now time.Time) error {
 	r.mu.Lock()

@@ -132,7 +132,8 @@ func (s *shelf) prune(ctx context.Context, before time.Time) error {
 }
 
 // Removed yields the removals within the retention time, the newest first. A pin
-// that was removed twice comes twice; one that is there again comes too.
+// that was removed twice comes twice; one that is there again comes too. A delta that
+// a new epoch took over was read twice, and comes once.
 func (a *Annals) Removed(ctx context.Context) iter.Seq2[Removed, error] {
 	return func(yield func(Removed, error) bool) {
 		oldest := a.cfg.Now().Add(-a.cfg.Retention()).Unix()
@@ -140,6 +141,11 @@ func (a *Annals) Removed(ctx context.Context) iter.Seq2[Removed, error] {
 		s.mu.Lock()
 		rows := slices.Clone(s.rows)
 		s.mu.Unlock()
+		type delta struct {
+			by  string
+			seq uint64
+		}
+		told := map[delta]bool{}
 		for _, row := range slices.Backward(rows) {
 			if row.at < oldest {
 				return
@@ -156,6 +162,10 @@ func (a *Annals) Removed(ctx context.Context) iter.Seq2[Removed, error] {
 				yield(Removed{}, fmt.Errorf("read removed pins: %w", err))
 				return
 			}
+			if told[delta{string(r.Author), r.Seq}] {
+				continue
+			}
+			told[delta{string(r.Author), r.Seq}] = true
 			for _, g := range r.Pins {
 				if !yield(Removed{g, peer.ID(r.Author), r.Seq, time.Unix(r.At, 0).UTC()}, nil) {
 					return
