@@ -125,7 +125,6 @@ func (s *State) Adopt(ctx context.Context, next func() ([]byte, error)) error {
 		s.unstage()
 		return err
 	}
-	s.feeds.rescan()
 	return nil
 }
 

@@ -479,6 +479,9 @@ func (s *State) enter(ctx context.Context, st *staged) error {
 	err := s.publishAll()
 	s.swap.Unlock()
 	s.lookups.clear()
+	if st.adopted || st.odd { // else it shows the very same
+		s.feeds.rescan()
+	}
 	s.forget(st.number)
 	s.queue.wakeUp()
 	if e := errors.Join(old.Close(), s.out.disk.Clean(st.number)); e != nil {
