@@ -270,7 +270,9 @@ func TestTokensOfOneOwner(t *testing.T) {
 	refused("news pins another name", err)
 	_, _, err = news.Unpin(ctx, pinset.Removal{CID: id})
 	refused("news unpins another name", err)
-	if _, _, err = news.Pin(ctx, pinset.Pin{CID: id, Name: "news/2"}, client.Wait{}); err != nil {
+	_, _, err = news.Pin(ctx, pinset.Pin{CID: id, Name: "news/2"}, client.Wait{})
+	refused("news takes another name's pin", err)
+	if _, _, err = news.Pin(ctx, pinset.Pin{CID: testCID("z"), Name: "news/2"}, client.Wait{}); err != nil {
 		t.Errorf("news pins its own: %v", err)
 	}
 	if _, _, err = news.Unpin(ctx, pinset.Removal{CID: testCID("y")}); err != nil {
@@ -279,8 +281,8 @@ func TestTokensOfOneOwner(t *testing.T) {
 	if gone, _, err := alice.Unpin(ctx, pinset.Removal{CID: id}); err != nil || gone.Owner != "alice" {
 		t.Errorf("alice unpins her own: %q, %v", gone.Owner, err)
 	}
-	if len(s.pins) != 2 {
-		t.Errorf("%d pins left, want the default's and bob's", len(s.pins))
+	if len(s.pins) != 3 {
+		t.Errorf("%d pins left, want the default's, bob's and news/2", len(s.pins))
 	}
 }
 

@@ -65,6 +65,9 @@ func (c *call) pinAs(resolve func(*Cluster) (cid.Cid, error)) error {
 	if err := p.Validate(); err != nil {
 		return err
 	}
+	if err := c.mayTouch(cl, p.CID, p.Owner); err != nil && pinset.KindOf(err) != pinset.KindNotFound {
+		return err
+	}
 	done, receipt, err := cl.Pinset.Pin(c.ctx(), p)
 	if err == nil && ch.adopt {
 		err = cl.TakeOver(c.ctx(), done.CID)
@@ -185,20 +188,27 @@ func (c *call) unpinAs(resolve func(*Cluster) (cid.Cid, error)) error {
 	if removal.CID, err = resolve(cl); err != nil {
 		return err
 	}
-	if c.grant.NamePrefix != "" {
-		p, err := cl.Pinset.PinOf(c.ctx(), removal.CID, removal.Owner)
-		if err != nil {
-			return err
-		}
-		if err := c.mayName(p.Name); err != nil {
-			return err
-		}
+	if err := c.mayTouch(cl, removal.CID, removal.Owner); err != nil {
+		return err
 	}
 	p, receipt, err := cl.Pinset.Unpin(c.ctx(), removal)
 	if err != nil {
 		return err
 	}
 	return c.pinReply(dialect.PinReply{Pin: p, Receipt: receipt})
+}
+
+// mayTouch refuses what would change a pin whose name is outside of the token's prefix.
+// KindNotFound: there is no such pin.
+func (c *call) mayTouch(cl *Cluster, id cid.Cid, owner string) error {
+	if c.grant.NamePrefix == "" {
+		return nil
+	}
+	p, err := cl.Pinset.PinOf(c.ctx(), id, owner)
+	if err != nil {
+		return err
+	}
+	return c.mayName(p.Name)
 }
 
 // resolve finds the CID at CID/name/name.
